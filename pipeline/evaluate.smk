@@ -1,0 +1,51 @@
+# From a trained run to the records of its cells. One process predicts all targets of a run: start-up costs more than
+# a target does.
+
+
+rule predict:
+    input:
+        run="<run>/run.json",
+        images=lambda wildcards: plan.prediction_inputs(plan.folder(wildcards)),
+    output:
+        "<run>/predictions-{set}.json",
+    log:
+        "<run>/predictions-{set}.log",
+    benchmark:
+        "<run>/predictions-{set}.time"
+    group:
+        "evaluate"
+    threads: 1
+    shell:
+        "exec xdseg predict {output} > {log} 2>&1"
+
+
+rule score:
+    input:
+        lambda wildcards: plan.scoring_inputs(plan.cell_folder(wildcards)),
+    output:
+        "<cell>/score-{score}.json",
+    log:
+        "<cell>/score-{score}.log",
+    benchmark:
+        "<cell>/score-{score}.time"
+    group:
+        "evaluate"
+    threads: 1
+    shell:
+        "exec xdseg score {output} > {log} 2>&1"
+
+
+rule record:
+    input:
+        lambda wildcards: plan.record_inputs(plan.record_path(wildcards)),
+    output:
+        "results/records/{suite}/{method}/{source}--{target}/s{seed}-{score}.json",
+    log:
+        "results/records/{suite}/{method}/{source}--{target}/s{seed}-{score}.log",
+    benchmark:
+        "results/records/{suite}/{method}/{source}--{target}/s{seed}-{score}.time"
+    group:
+        "evaluate"
+    threads: 1
+    shell:
+        "exec xdseg record {output} > {log} 2>&1"

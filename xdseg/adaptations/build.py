@@ -1,0 +1,49 @@
+"""From a job's adaptations to modules, and the checks that they can work together."""
+
+from collections.abc import Mapping
+
+from xdseg.adaptations.contract import Adaptation
+from xdseg.errors import BadInput
+from xdseg.registry import ADAPTATIONS
+from xdseg.segmenters.contract import Description
+from xdseg.training.job import Split, TrainingJob
+from xdseg.training.streams import global_draws
+
+GRANTS = ("nothing", "images", "labels")  # each includes those before it
+
+
+def build_adaptations(job: TrainingJob, description: Description) -> dict[str, Adaptation]:
+    """The job's adaptations by name, in order. Raises BadInput if they cannot work with the data or one another."""
+    adaptations: dict[str, Adaptation] = {}
+    for name, settings in job.adaptations:
+        with global_draws(job.seed, f"init/{name}", 0):
+            adaptations[name] = ADAPTATIONS[name].load()(settings, description)
+    check_needs(adaptations, job.target)
+    return adaptations
+
+
+def check_needs(adaptations: Mapping[str, Adaptation], target: Split | None) -> None:
+    """Raises BadInput for an adaptation whose needs nothing meets, and for two that claim one office."""
+    granted = "nothing" if target is None else "images" if target.labels is None else "labels"
+    for name, adaptation in adaptations.items():
+        wanted = adaptation.needs.target
+        if wanted != ADAPTATIONS[name].needs_target:
+            raise BadInput(
+                f"adaptation {name}: needs {wanted} of the target but declares {ADAPTATIONS[name].needs_target}"
+            )
+        if GRANTS.index(wanted) > GRANTS.index(granted):
+            raise BadInput(f"adaptation {name}: needs the target's {wanted}; choose a setting that grants them")
+    rates = {adaptation.needs.teacher for adaptation in adaptations.values()} - {None}
+    if len(rates) > 1:
+        raise BadInput(f"adaptations {', '.join(adaptations)}: want teachers of rates {sorted(rates)}; choose one rate")
+    check_providers(adaptations)
+
+
+def check_providers(adaptations: Mapping[str, Adaptation]) -> None:
+    """Raises BadInput unless pseudo-labels, if anyone needs or provides them, come from exactly one adaptation."""
+    providers = [name for name, adaptation in adaptations.items() if adaptation.provides_pseudo_labels]
+    if len(providers) > 1:
+        raise BadInput(f"adaptations {' and '.join(providers)}: both provide pseudo-labels; keep one")
+    needy = [name for name, adaptation in adaptations.items() if adaptation.needs.pseudo_labels]
+    if needy and not providers:
+        raise BadInput(f"adaptation {needy[0]}: needs pseudo-labels, which no other one of the method provides")

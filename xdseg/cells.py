@@ -1,0 +1,379 @@
+"""The grid: runs, cells, their three nested fingerprints and where their files lie. Pure and light to import.
+
+*train* names what is learnt (settings, seed, granted data), *predict* adds the target's images and the inference,
+*score* adds the target's labels and the metric. All are known before anything runs; none holds a path, a host or a
+worker count. Digests of labels are read when a fingerprint needs them and not before.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xdseg.canonical import fingerprint, short
+from xdseg.data.locks import FolderLock, StreetworldLock, open_lock
+from xdseg.errors import BadInput, suggest
+from xdseg.evaluation.scores import kept_classes
+from xdseg.params import NAME, Params, checked
+from xdseg.registry import ADAPTATIONS, SEGMENTERS
+from xdseg.settings.base import Settings
+from xdseg.settings.evaluation import Inference, Scoring
+from xdseg.settings.methods import Method
+from xdseg.settings.training import Augmentation, Training
+from xdseg.versions import VERSIONS
+
+RESULTS = Path("results")
+ARROW = "->"
+UNITE = "+"  # between the domains of one source
+TRAIN_VERSIONS = ("augmentation", "contract", "loading", "training")
+RUN_FOLDER = re.compile(r"(?P<suite>[^/]+)/(?P<method>[^/]+)/(?P<pair>[^/]+)/s(?P<seed>\d+)-(?P<train>[0-9a-f]{8})")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Source domains, sorted, and the target."""
+
+    source: tuple[str, ...]
+    target: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Pair":
+        """Read `a->b` or `a+b->c`. Raises BadInput."""
+        source, arrow, target = (part.strip() for part in text.partition(ARROW))
+        domains = tuple(sorted(source.split(UNITE)))
+        if not arrow or not all(NAME.fullmatch(d) for d in (*domains, target)) or len(set(domains)) < len(domains):
+            raise BadInput(f"params: grid.pairs: {text!r} is no pair; write source->target, or a+b->c")
+        return cls(domains, target)
+
+    @property
+    def origin(self) -> str:
+        """The source as one word, `a+b`."""
+        return UNITE.join(self.source)
+
+    def __str__(self) -> str:
+        return f"{self.origin}{ARROW}{self.target}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings and lock of the grid's suite: what every run and cell resolves against."""
+
+    params: Params
+    lock: FolderLock | StreetworldLock
+
+    @classmethod
+    def of(cls, params: Params) -> "Context":
+        """Context of the grid that params.yaml asks for."""
+        suite = params.grid.suite
+        return cls(params, open_lock(suite, params.suites[suite]))
+
+    @property
+    def suite(self) -> str:
+        """Name of the grid's suite."""
+        return self.params.grid.suite
+
+    @cached_property
+    def protocol(self):
+        """The grid's protocol."""
+        return self.params.protocols[self.params.grid.protocol]
+
+    @cached_property
+    def inference(self) -> Inference:
+        """How target images are segmented."""
+        return checked(Inference, self.protocol.inference, self._where("inference"))
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """How predictions are scored."""
+        return checked(Scoring, self.protocol.scoring, self._where("scoring"))
+
+    def _where(self, part: str) -> str:
+        return f"protocols.{self.params.grid.protocol}.{part}"
+
+    def recipe(self, method: Method, part: str, model: type[Settings]) -> Any:
+        """The protocol's `training` or `augmentation` with the method's changes."""
+        merged = getattr(self.protocol, part) | getattr(method, part)
+        return checked(model, merged, f"{self._where(part)} with the method's own")
+
+    def learnt(self, method: Method) -> dict[str, Any]:
+        """What a method learns with, apart from data and seed: equal for two methods that train the same."""
+        kind, settings = self.params.component("segmenters", method.segmenter)
+        adaptations = [(k, s) for k, s in (self.params.component("adaptations", a) for a in method.adaptations)]
+        return {
+            "segmenter": _described(SEGMENTERS, kind, settings),
+            "adaptations": [_described(ADAPTATIONS, kind, settings) for kind, settings in adaptations],
+            "training": self.recipe(method, "training", Training).identity(),
+            "augmentation": self.recipe(method, "augmentation", Augmentation).identity(),
+            "versions": {name: VERSIONS[name] for name in TRAIN_VERSIONS},
+        }
+
+
+def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
+    return {"kind": kind, "version": registry[kind].version, "settings": settings.identity()}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. `target` is None where the target is not seen."""
+
+    context: Context
+    method: str  # the method whose folder holds it; an oracle's run may be another's
+    source: tuple[str, ...]
+    target: str | None
+    seed: int
+
+    @property
+    def definition(self) -> Method:
+        """The method's entry in params.yaml."""
+        return self.context.params.methods[self.method]
+
+    @property
+    def key(self) -> tuple:
+        """Equal for equal runs, without reading any digest."""
+        return (self.method, self.source, self.target, self.seed)
+
+    @cached_property
+    def parent(self) -> "Run | None":
+        """The run that this one starts from."""
+        start = self.definition.start
+        return run_of(self.context, start, Pair(self.source, self.target or ""), self.seed) if start else None
+
+    @cached_property
+    def payload(self) -> dict[str, Any]:
+        """What the train fingerprint is made of: settings, seed, and digests of what the setting may see."""
+        lock, split = self.context.lock, self.context.protocol.train_split
+        source = [_granted(lock, domain, split, labels=True) for domain in self.source]
+        labels = self.definition.setting == "finetune"
+        target = _granted(lock, self.target, split, labels=labels) if self.target else None
+        return self.context.learnt(self.definition) | {
+            "classes": list(lock.classes),
+            "ignore_index": lock.ignore_index,
+            "seed": self.seed,
+            "source": source,
+            "target": target,
+            "parent": self.parent.fingerprint if self.parent else None,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The train fingerprint, 64 hexadecimal characters."""
+        return fingerprint(self.payload)
+
+    @property
+    def name(self) -> str:
+        """Folder of the run below results/."""
+        pair = UNITE.join(self.source) + (f"--{self.target}" if self.target else "")
+        return f"{self.context.suite}/{self.method}/{pair}/s{self.seed}-{short(self.fingerprint)}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return RESULTS / self.name
+
+    @property
+    def sees(self) -> list[tuple[str, str, str]]:
+        """(domain, split, images or labels) of all that its setting grants."""
+        split = self.context.protocol.train_split
+        seen = [(domain, split, what) for domain in self.source for what in ("images", "labels")]
+        if self.target:
+            seen.append((self.target, split, "images"))
+            if self.definition.setting == "finetune":
+                seen.append((self.target, split, "labels"))
+        return seen
+
+
+def _granted(lock: FolderLock | StreetworldLock, domain: str, split: str, *, labels: bool) -> dict[str, Any]:
+    granted = {"domain": domain, "split": split, "images": lock.images(domain, split)}
+    return granted | ({"labels": lock.labels(domain, split)} if labels else {})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """method x pair x seed: one number of the table, and the run behind it."""
+
+    context: Context
+    method: str
+    pair: Pair
+    seed: int
+
+    @property
+    def definition(self) -> Method:
+        """The method's entry in params.yaml."""
+        return self.context.params.methods[self.method]
+
+    @cached_property
+    def run(self) -> Run:
+        """The training that is evaluated."""
+        return run_of(self.context, self.method, self.pair, self.seed)
+
+    @cached_property
+    def predict(self) -> str:
+        """The predict fingerprint."""
+        split = self.context.protocol.eval_split
+        return fingerprint(
+            {
+                "train": self.run.fingerprint,
+                "target": {"split": split, "images": self.context.lock.images(self.pair.target, split)},
+                "inference": self.context.inference.identity(),
+                "versions": {"inference": VERSIONS["inference"]},
+            }
+        )
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Ids of the classes that are scored: of the pair, so that all methods on it are scored alike."""
+        return kept_in_pair(self.context, self.pair)
+
+    @cached_property
+    def score(self) -> str:
+        """The score fingerprint."""
+        return fingerprint({"predict": self.predict} | score_payload(self.context, self.pair))
+
+    @property
+    def folder(self) -> Path:
+        """Where its predictions and scores lie."""
+        return self.run.folder / f"{self.pair.target}-{short(self.predict)}"
+
+    @property
+    def score_path(self) -> Path:
+        """The score's receipt."""
+        return self.folder / f"score-{short(self.score)}.json"
+
+    @property
+    def record_name(self) -> str:
+        """Path of the record below records/."""
+        pair = f"{self.pair.origin}--{self.pair.target}"
+        return f"{self.context.suite}/{self.method}/{pair}/s{self.seed}-{short(self.score)}.json"
+
+
+def kept_in_pair(context: Context, pair: Pair) -> tuple[int, ...]:
+    """Ids of the classes scored on a pair: with `drop`, those that all its sources and its target know."""
+    lock, protocol = context.lock, context.protocol
+    if context.scoring.absent == "field":
+        source_lacks, target_lacks = set(), set()
+    else:
+        source_lacks = set.intersection(*(lock.lacks(domain, protocol.train_split) for domain in pair.source))
+        target_lacks = lock.lacks(pair.target, protocol.eval_split)
+    return kept_classes(context.scoring, lock.classes, source_lacks=source_lacks, target_lacks=target_lacks)
+
+
+def score_payload(context: Context, pair: Pair) -> dict[str, Any]:
+    """What a score depends on beside the predictions."""
+    lock = context.lock
+    return {
+        "labels": lock.labels(pair.target, context.protocol.eval_split),
+        "classes": list(lock.classes),
+        "ignore_index": lock.ignore_index,
+        "kept": [lock.classes[i] for i in kept_in_pair(context, pair)],
+        "scoring": context.scoring.identity(),
+        "versions": {"metric": VERSIONS["metric"]},
+    }
+
+
+def run_of(context: Context, name: str, pair: Pair, seed: int) -> Run:
+    """The run behind a cell. An oracle that trains like its floor is the floor's run at home."""
+    method = context.params.methods[name]
+    if method.setting == "source":
+        return Run(context, name, pair.source, None, seed)
+    if method.setting == "oracle":
+        floor = context.params.methods.get(method.floor or "")
+        same = floor and floor.setting == "source" and context.learnt(floor) == context.learnt(method)
+        return Run(context, method.floor if same else name, (pair.target,), None, seed)
+    return Run(context, name, pair.source, pair.target, seed)
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A cell that the grid names but that cannot exist, and why."""
+
+    method: str
+    pair: Pair
+    reason: str
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """All cells of a grid, in its order, and what was left out."""
+
+    cells: tuple[Cell, ...]
+    excluded: tuple[Exclusion, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The trainings behind the cells, each once, parents before those that start from them."""
+        runs: dict[tuple, Run] = {}
+        for cell in self.cells:
+            for run in _with_parents(cell.run):
+                runs.setdefault(run.key, run)
+        return list(runs.values())
+
+
+def _with_parents(run: Run) -> Iterable[Run]:
+    if run.parent:
+        yield from _with_parents(run.parent)
+    yield run
+
+
+def expand(context: Context) -> Expansion:
+    """Expand the grid. Raises BadInput for a pair that names an unknown domain."""
+    cells, excluded = [], []
+    grid = context.params.grid
+    pairs = grid_pairs(context)
+    for method in grid.methods:
+        for pair in pairs:
+            if reason := refusal(context, context.params.methods[method], pair):
+                excluded.append(Exclusion(method, pair, reason))
+            else:
+                cells += [Cell(context, method, pair, seed) for seed in grid.seeds]
+    return Expansion(tuple(cells), tuple(excluded))
+
+
+def grid_pairs(context: Context) -> list[Pair]:
+    """The grid's pairs; `all` means every ordered pair of two domains."""
+    domains = context.lock.domains
+    if context.params.grid.pairs == "all":
+        return [Pair((a,), b) for a in domains for b in domains if a != b]
+    pairs = [Pair.parse(text) for text in context.params.grid.pairs]
+    for pair in pairs:
+        for domain in (*pair.source, pair.target):
+            if domain not in domains:
+                raise BadInput(f"params: grid.pairs: {pair}: no domain {domain!r}; {suggest(domain, domains)}")
+    if len(set(pairs)) < len(pairs):
+        raise BadInput("params: grid.pairs: name each pair once")
+    return pairs
+
+
+def refusal(context: Context, method: Method, pair: Pair) -> str | None:
+    """Why a method cannot have a cell on a pair, or None."""
+    lock, train, evaluate = context.lock, context.protocol.train_split, context.protocol.eval_split
+    if pair.target in pair.source:
+        return f"{pair.target} is source and target"
+    trained = {"oracle": {pair.target}, "finetune": {*pair.source, pair.target}}.get(method.setting, set(pair.source))
+    for domain, split in [*((d, train) for d in sorted(trained)), (pair.target, evaluate)]:
+        if not lock.has(domain, split):
+            return f"{domain} has no split {split!r}"
+        if not lock.labelled(domain, split):
+            return f"{domain} {split} has no labels"
+    return None
+
+
+def find_run(context: Context, folder: Path) -> Run:
+    """The run whose folder this is. Raises BadInput if the settings in force do not give its fingerprint."""
+    found = RUN_FOLDER.fullmatch(folder.relative_to(RESULTS).as_posix() if folder.is_relative_to(RESULTS) else "")
+    if not found or found["suite"] != context.suite:
+        raise BadInput(f"{folder}: no folder of a run of suite {context.suite}")
+    if found["method"] not in context.params.methods:
+        raise BadInput(f"{folder}: no method {found['method']!r}; {suggest(found['method'], context.params.methods)}")
+    source, _, target = found["pair"].partition("--")
+    run = Run(context, found["method"], tuple(source.split(UNITE)), target or None, int(found["seed"]))
+    if short(run.fingerprint) != found["train"]:
+        raise BadInput(f"{folder}: the settings in force do not give this fingerprint but {short(run.fingerprint)}")
+    return run
+
+
+def predictions_path(run: Run, cells: Iterable[Cell]) -> Path:
+    """Receipt of one run's predictions; its name says which predictions the grid wants."""
+    wanted = sorted({cell.predict for cell in cells if cell.run.key == run.key})
+    return run.folder / f"predictions-{short(fingerprint(wanted))}.json"

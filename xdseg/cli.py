@@ -1,0 +1,186 @@
+"""The `xdseg` command: what the workflow's rules call, and what people can call by hand.
+
+Exit codes: 0 done, 1 the work failed, 2 bad input (one line per finding, each with its mend).
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from xdseg import __version__
+from xdseg.errors import BadInput, TrainingFailed, suggest
+from xdseg.params import CONFIG_VARIABLE, Params, load
+
+FAILED, BAD_INPUT = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if os.environ.get("XDSEG_DIE_WITH_PARENT"):
+            from xdseg.process import die_with_parent
+
+            die_with_parent()
+        options.command(options)
+    except BadInput as error:
+        print(_explained(error), file=sys.stderr)
+        return BAD_INPUT
+    except TrainingFailed as error:
+        print(f"xdseg: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        return FAILED
+    return 0
+
+
+def _explained(error: BadInput) -> str:
+    text = "\n".join(f"xdseg: {line}" for line in str(error).splitlines())
+    if path := os.environ.get(CONFIG_VARIABLE):  # so that a failed command can be pasted into a shell
+        text += f"\nxdseg: settings in force: {CONFIG_VARIABLE}={path}"
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="xdseg", description="Cross-domain semantic segmentation, measured.")
+    parser.add_argument("--version", action="version", version=f"xdseg {__version__}")
+    parser.add_argument(
+        "--configfile", type=Path, action="append", default=[], metavar="FILE", help="overlay of params.yaml; repeatable"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_prepare, _add_params, _add_render, _add_score, _add_files):
+        add(commands)
+    return parser
+
+
+def _command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _params(options: argparse.Namespace) -> Params:
+    return load(options.configfile)
+
+
+def _context(options: argparse.Namespace):
+    from xdseg.cells import Context
+
+    return Context.of(_params(options))
+
+
+def _add_prepare(commands) -> None:
+    parser = _command(commands, "prepare", _prepare, "check every file of a suite and write its lock")
+    parser.add_argument("suite")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from xdseg.data.folder import read_layout
+    from xdseg.data.prepare import prepare
+    from xdseg.settings.suites import FolderSuite
+
+    suites = _params(options).suites
+    if options.suite not in suites:
+        raise BadInput(f"prepare: no suite {options.suite!r} in params.yaml; {suggest(options.suite, suites)}")
+    settings = suites[options.suite]
+    if not isinstance(settings, FolderSuite):
+        print(f"{options.suite}: generated from its settings; nothing to prepare")
+        return
+    path, changed = prepare(read_layout(options.suite, settings))
+    print(f"{path}: {'written' if changed else 'unchanged'}")
+
+
+def _add_params(commands) -> None:
+    _command(commands, "params", _show_params, "print the resolved settings and the grid")
+
+
+def _show_params(options: argparse.Namespace) -> None:
+    from xdseg.stages.show import show
+
+    show(_context(options))
+
+
+def _add_render(commands) -> None:
+    parser = _command(commands, "render", _render, "write a generated suite as a folder suite, to look at")
+    parser.add_argument("suite")
+    parser.add_argument("folder", type=Path)
+
+
+def _render(options: argparse.Namespace) -> None:
+    from xdseg.stages.render import render_suite
+
+    render_suite(options.suite, _params(options), options.folder)
+
+
+def _add_score(commands) -> None:
+    parser = _command(commands, "score", _score, "score stored predictions; reads files only")
+    parser.add_argument("output", type=Path, nargs="?", help="score of a cell, as the workflow names it")
+    parser.add_argument("--predictions", type=Path, help="folder or zip of class-id PNGs from any other code")
+    parser.add_argument("--method", help="name of the row that the predictions become")
+    parser.add_argument("--pair", help="source->target")
+    parser.add_argument("--setting", choices=("source", "uda", "finetune", "oracle"), default="source")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _score(options: argparse.Namespace) -> None:
+    from xdseg.stages import score
+
+    entering = (options.predictions, options.method, options.pair)
+    if options.output and not any(entering):
+        score.score(options.output, _context(options))
+    elif all(entering) and not options.output:
+        score.enter(
+            options.predictions,
+            _context(options),
+            method=options.method,
+            pair=options.pair,
+            setting=options.setting,
+            seed=options.seed,
+        )
+    else:
+        raise BadInput("score: give the score's path, or --predictions, --method and --pair together")
+
+
+def _add_files(commands) -> None:
+    """The commands of rules: what to make is named by the path, and nothing else is told."""
+    texts = {
+        "cache": "decode or draw one split's images or labels",
+        "train": "train one run",
+        "predict": "segment the targets of a run",
+        "record": "write the record of a cell",
+        "board": "build tables and figures from records",
+        "publish": "copy a board to reports/ and new records to records/",
+    }
+    for name, text in texts.items():
+        parser = _command(commands, name, _make, text)
+        parser.set_defaults(name=name)
+        parser.add_argument("output", type=Path)
+        if name == "board":
+            parser.add_argument("--partial", action="store_true", help="show cells without a record as missing")
+
+
+def _make(options: argparse.Namespace) -> None:
+    if options.name in ("board", "publish"):
+        from xdseg.stages import board
+
+        folder = options.output.parent if options.output.suffix else options.output
+        if options.name == "board":
+            board.board(folder, _params(options), partial=options.partial)
+        else:
+            board.publish(folder, _params(options))
+        return
+    from importlib import import_module
+
+    stage = import_module(f"xdseg.stages.{options.name}")
+    getattr(stage, options.name)(options.output, _context(options))
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

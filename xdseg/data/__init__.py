@@ -1,0 +1,1 @@
+"""Suites on disk, their locks and caches, the generated suite, augmentation and loading."""

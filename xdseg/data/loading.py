@@ -1,0 +1,144 @@
+"""Batches by step: item n is all that step n sees, so neither worker count nor a resume changes what is drawn."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from xdseg.data.augmentation import Augmenter, Draw
+from xdseg.errors import BadInput
+from xdseg.training.job import Split, TrainingJob
+from xdseg.training.streams import generator
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Images (B, 3, H, W), uint8 when loaded and normalised float32 within a step; names are domain/image."""
+
+    images: Tensor
+    names: tuple[str, ...]
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A copy with every tensor changed."""
+        return replace(self, images=change(self.images))
+
+    def part(self, rows: slice) -> Self:
+        """Some of the images."""
+        return replace(self.mapped(lambda tensor: tensor[rows]), names=self.names[rows])
+
+
+@dataclass(frozen=True)
+class Labelled(Unlabelled):
+    """Images with labels (B, H, W): class ids, 255 is ignored; uint8 when loaded and int64 within a step."""
+
+    labels: Tensor
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A copy with every tensor changed."""
+        return replace(self, images=change(self.images), labels=change(self.labels))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All that one round of one step sees."""
+
+    index: int  # step, from 0
+    source: Labelled
+    target: Unlabelled | None = None  # Labelled where the setting grants the target's labels
+    round: int = 0  # of the rounds whose gradients the step sums
+
+    def mapped(self, change: Callable[[Unlabelled], Unlabelled]) -> "Batch":
+        """A copy with source and target changed."""
+        return replace(self, source=change(self.source), target=self.target and change(self.target))
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        return self.mapped(lambda images: images.mapped(lambda tensor: tensor.to(device, non_blocking=True)))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory; the loader calls this where a GPU trains."""
+        return self.mapped(lambda images: images.mapped(Tensor.pin_memory))
+
+    def rounds(self, count: int) -> "list[Batch]":
+        """The batch in `count` equal parts, for accumulation."""
+        size = len(self.source.names) // count
+        parts = [slice(start * size, (start + 1) * size) for start in range(count)]
+        return [
+            replace(self.mapped(lambda images, rows=rows: images.part(rows)), round=number)
+            for number, rows in enumerate(parts)
+        ]
+
+
+@lru_cache(maxsize=64)
+def permutation(seed: int, name: str, epoch: int, length: int) -> list[int]:
+    """The order of one epoch, kept because each of its steps asks for it."""
+    return torch.randperm(length, generator=generator(seed, name, epoch)).tolist()
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Draws images in epochs, each image once per epoch; several domains take turns, so each has an equal share."""
+
+    seed: int
+    role: str
+    splits: tuple[Split, ...]
+
+    def pick(self, draw: int) -> tuple[Split, int]:
+        """Split and image of the n-th draw of the run."""
+        turn, number = draw % len(self.splits), draw // len(self.splits)
+        split = self.splits[turn]
+        epoch, place = divmod(number, len(split.images))
+        return split, permutation(self.seed, f"order/{self.role}/{split.domain}", epoch, len(split.images))[place]
+
+
+class StepBatches(Dataset):
+    """Map from step to the batch of that step."""
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.job = job
+        self.augmenter = Augmenter(job.augmentation, ignore_index=job.ignore_index)
+        self.source = Epochs(job.seed, "source", _checked(job.source))
+        self.target = Epochs(job.seed, "target", _checked([job.target])) if job.target else None
+
+    def __len__(self) -> int:
+        return self.job.training.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        return Batch(step, self._drawn(self.source, step), self._drawn(self.target, step) if self.target else None)
+
+    def _drawn(self, order: Epochs, step: int) -> Unlabelled:
+        batch = self.job.training.batch
+        picks = [order.pick(step * batch + place) for place in range(batch)]
+        names = tuple(f"{split.domain}/{split.images.names[number]}" for split, number in picks)
+        draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in range(batch)]
+        if picks[0][0].labels is None:
+            images = [self.augmenter.unlabelled(s.images[n], draw) for (s, n), draw in zip(picks, draws, strict=True)]
+            return Unlabelled(torch.stack(images), names)
+        pairs = [
+            self.augmenter.labelled(split.images[number], split.labels[number], draw)
+            for (split, number), draw in zip(picks, draws, strict=True)
+        ]
+        images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return Labelled(images, names, labels)
+
+
+def _checked(splits: Sequence[Split]) -> tuple[Split, ...]:
+    """The splits, if each has images and labels for each of them. Raises BadInput otherwise."""
+    for split in splits:
+        if not len(split.images):
+            raise BadInput(f"{split.domain}: the training split has no image")
+        if split.labels is not None and split.labels.names != split.images.names:
+            raise BadInput(
+                f"{split.domain}: the stores of images and labels name other images; prepare the suite again"
+            )
+    return tuple(splits)
+
+
+def load(job: TrainingJob, *, first: int, workers: int, pin: bool = False) -> DataLoader:
+    """The batches from step `first` to the end, in page-locked memory if `pin`."""
+    steps = range(first, job.training.steps)
+    return DataLoader(StepBatches(job), batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)

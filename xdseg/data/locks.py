@@ -1,0 +1,187 @@
+"""Locks: the digests and counts of a suite's data, in git, so that a plan needs no data and no label.
+
+`data/locks/<suite>.json` holds classes, splits and digests of images. Digest and statistics of a split's labels lie
+in a file of their own below `data/locks/<suite>/`, opened only by who may see those labels.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from xdseg.canonical import fingerprint
+from xdseg.data.streetworld import settings as streetworld
+from xdseg.data.streetworld.settings import Streetworld
+from xdseg.errors import BadInput, suggest
+from xdseg.settings.suites import FolderSuite, Suite
+
+LOCKS = Path("data/locks")
+
+
+class Lock(Protocol):
+    """What a plan may know of a suite."""
+
+    classes: tuple[str, ...]
+    ignore_index: int
+    domains: tuple[str, ...]
+
+    def has(self, domain: str, split: str) -> bool:
+        """Is there such a split?"""
+
+    def labelled(self, domain: str, split: str) -> bool:
+        """Does the split have labels at all?"""
+
+    def count(self, domain: str, split: str) -> int:
+        """Number of images."""
+
+    def images(self, domain: str, split: str) -> str:
+        """Digest of the split's images and their order, 64 hexadecimal characters."""
+
+    def labels(self, domain: str, split: str) -> str:
+        """Digest of the split's labels; opens the file that only a granted reader may open."""
+
+    def lacks(self, domain: str, split: str) -> set[str]:
+        """Classes that the domain's labels do not know or that no pixel of the split has; opens the same file."""
+
+
+@dataclass(frozen=True)
+class FolderLock:
+    """The lock of a suite of photographs, as `xdseg prepare` wrote it."""
+
+    path: Path
+
+    @cached_property
+    def _contents(self) -> dict:
+        name = self.path.stem
+        try:
+            return json.loads(self.path.read_text())
+        except FileNotFoundError:
+            raise BadInput(f"{self.path}: no lock; run `xdseg prepare {name}` once with the data at hand") from None
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.path}: not readable ({error}); run `xdseg prepare {name}`") from None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of their ids."""
+        return tuple(self._contents["classes"])
+
+    @property
+    def ignore_index(self) -> int:
+        """Label id that is never trained on or scored."""
+        return self._contents["ignore_index"]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names, sorted."""
+        return tuple(sorted(self._contents["domains"]))
+
+    def _split(self, domain: str, split: str) -> dict:
+        if domain not in self.domains:
+            raise BadInput(f"{self.path}: no domain {domain!r}; {suggest(domain, self.domains)}")
+        splits = self._contents["domains"][domain]["splits"]
+        if split not in splits:
+            raise BadInput(f"{self.path}: {domain} has no split {split!r}; {suggest(split, splits)}")
+        return splits[split]
+
+    def has(self, domain: str, split: str) -> bool:
+        """Is there such a split?"""
+        return split in self._contents["domains"].get(domain, {"splits": {}})["splits"]
+
+    def labelled(self, domain: str, split: str) -> bool:
+        """Does the split have labels at all?"""
+        return self._split(domain, split)["labelled"]
+
+    def count(self, domain: str, split: str) -> int:
+        """Number of images."""
+        return self._split(domain, split)["count"]
+
+    def pixels(self, domain: str, split: str) -> int:
+        """Pixels of all images together."""
+        return self._split(domain, split)["pixels"]
+
+    def images(self, domain: str, split: str) -> str:
+        """Digest of the split's images and their order."""
+        return self._split(domain, split)["images"]
+
+    def _labels(self, domain: str, split: str) -> dict:
+        if not self.labelled(domain, split):
+            raise BadInput(f"{self.path}: {domain} {split} has no labels")
+        path = label_lock(self.path, domain, split)
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: not readable ({error}); run `xdseg prepare {self.path.stem}`") from None
+
+    def labels(self, domain: str, split: str) -> str:
+        """Digest of the split's labels."""
+        return self._labels(domain, split)["digest"]
+
+    def lacks(self, domain: str, split: str) -> set[str]:
+        """Classes that the domain's labels do not know or that no pixel of the split has."""
+        present = self._contents["domains"][domain]["classes"]
+        pixels = self._labels(domain, split)["pixels"]
+        return {name for name in self.classes if name not in present or not pixels[name]}
+
+
+@dataclass(frozen=True)
+class StreetworldLock:
+    """Generated images need no lock file: their digest is the generator's version and settings."""
+
+    settings: Streetworld
+    classes: tuple[str, ...] = streetworld.CLASSES
+    ignore_index: int = streetworld.IGNORE_INDEX
+    domains: tuple[str, ...] = tuple(sorted(streetworld.DOMAINS))
+
+    def has(self, domain: str, split: str) -> bool:
+        """Is there such a split?"""
+        return domain in self.domains and split in ("train", "val")
+
+    def labelled(self, domain: str, split: str) -> bool:
+        """Every pixel drawn is a pixel labelled."""
+        return True
+
+    def count(self, domain: str, split: str) -> int:
+        """Number of images."""
+        if not self.has(domain, split):
+            raise BadInput(f"streetworld: no {split!r} of {domain!r}; {suggest(domain, self.domains)}")
+        return getattr(self.settings, split)
+
+    def pixels(self, domain: str, split: str) -> int:
+        """Pixels of all images together."""
+        return self.count(domain, split) * self.settings.height * self.settings.width
+
+    def _digest(self, domain: str, split: str, what: str) -> str:
+        # the other split's size is left out, so that more validation scenes orphan no training
+        scene = {"seed": self.settings.seed, "height": self.settings.height, "width": self.settings.width}
+        count = self.count(domain, split)
+        return fingerprint(["streetworld", streetworld.VERSION, scene, domain, split, count, what])
+
+    def images(self, domain: str, split: str) -> str:
+        """Digest of the split's images."""
+        return self._digest(domain, split, "images")
+
+    def labels(self, domain: str, split: str) -> str:
+        """Digest of the split's labels."""
+        return self._digest(domain, split, "labels")
+
+    def lacks(self, domain: str, split: str) -> set[str]:
+        """Every class occurs in every domain (a test holds the generator to it)."""
+        return set()
+
+
+def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> FolderLock | StreetworldLock:
+    """The lock of a suite; a missing one is reported when it is first read."""
+    if isinstance(suite, FolderSuite):
+        return FolderLock(folder / f"{name}.json")
+    return StreetworldLock(suite.generator)
+
+
+def label_lock(lock: Path, domain: str, split: str) -> Path:
+    """File with digest and statistics of one split's labels."""
+    return lock.with_suffix("") / f"{domain}--{split}.labels.json"
+
+
+def digest_of(names: list[str], digests: list[str]) -> str:
+    """Digest of a split's files in the order of its list."""
+    return fingerprint(list(zip(names, digests, strict=True)))

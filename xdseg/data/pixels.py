@@ -1,0 +1,62 @@
+"""Decoding one image or label file, with a clear line for every way in which it can be wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from xdseg.errors import BadInput
+
+IMAGE_MODES = ("RGB", "L", "P", "1", "RGBA", "LA", "CMYK")
+LABEL_MODES = ("L", "P")  # one 8-bit channel; of a palette image the indices count, never the colours
+IDS = 256
+
+
+def read_image(path: Path) -> np.ndarray:
+    """RGB image (H, W, 3) uint8; grey is repeated, transparency is dropped. Raises BadInput."""
+    with _opened(path) as image:
+        if image.mode not in IMAGE_MODES:
+            raise BadInput(f"{path}: an image of mode {image.mode}; save it with 8 bits per channel")
+        return np.array(_loaded(path, image).convert("RGB"))
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Class ids (H, W) uint8. Raises BadInput."""
+    with _opened(path) as image:
+        if image.mode not in LABEL_MODES:
+            channels = len(image.getbands())
+            kind = f"{channels} channels" if channels > 1 else f"mode {image.mode}"
+            raise BadInput(f"{path}: a label of {kind}; save class ids as one 8-bit channel")
+        return np.array(_loaded(path, image))
+
+
+def check_ids(path: Path, label: np.ndarray, *, classes: int, ignore_index: int) -> np.ndarray:
+    """Pixels per id, (256,) int64. Raises BadInput for an id that is neither class nor ignore."""
+    counts = np.bincount(label.ravel(), minlength=IDS)
+    unknown = [i for i in np.flatnonzero(counts).tolist() if i >= classes and i != ignore_index]
+    if unknown:
+        ids = f"id{'s' * (len(unknown) > 1)} {_listed(unknown)}"
+        raise BadInput(f"{path}: {ids} outside the {classes} classes and not {ignore_index} (ignore); map to classes")
+    return counts
+
+
+def _listed(values: Sequence[int], most: int = 5) -> str:
+    return ", ".join(map(str, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: not readable as an image ({type(error).__name__}); fetch it again") from None
+
+
+def _loaded(path: Path, image: Image.Image) -> Image.Image:
+    try:
+        image.load()
+        return image
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"{path}: broken or cut short ({error}); fetch it again") from None

@@ -1,0 +1,98 @@
+"""Decoded pixels of one split in one memory-mapped file: what training and inference read.
+
+A store is an index (`NAME.json`: names, shapes, offsets, digest) beside one flat file of 8-bit values (`NAME.bin`).
+Images and labels lie in stores of their own, so that a process opens exactly what its setting grants.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from xdseg.data.pixels import read_image, read_label
+from xdseg.errors import BadInput
+from xdseg.files import temporary, write_json
+
+LABEL_DIMENSIONS = 2
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """Read-only arrays of one split, in the order of its list: images (H, W, 3) or labels (H, W), uint8."""
+
+    index: Path
+
+    @cached_property
+    def _contents(self) -> dict:
+        try:
+            return json.loads(self.index.read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.index}: no readable index of decoded pixels ({error}); delete it and run again") from error
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
+        path = self.index.with_suffix(".bin")
+        if not path.exists() or path.stat().st_size != self._contents["bytes"]:
+            raise BadInput(f"{path}: missing or cut short; delete {self.index} and run again")
+        return np.memmap(path, dtype=np.uint8, mode="r")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images, without ending."""
+        return tuple(self._contents["names"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of the files that the pixels were decoded from, as in the suite's lock."""
+        return self._contents["digest"]
+
+    def __len__(self) -> int:
+        return len(self._contents["names"])
+
+    def shape(self, position: int) -> tuple[int, ...]:
+        """(H, W, 3) or (H, W) of one array, without reading it."""
+        return tuple(self._contents["shapes"][position])
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        shape, start = self.shape(position), self._contents["offsets"][position]
+        return self._pixels[start : start + int(np.prod(shape))].reshape(shape)
+
+
+def write_store(index: Path, *, names: Iterable[str], arrays: Iterable[np.ndarray], digest: str) -> None:
+    """Write a store; the index comes last and by renaming, so that an interrupted one is never taken for whole."""
+    shapes, offsets, position = [], [], 0
+    index.parent.mkdir(parents=True, exist_ok=True)
+    with temporary(index.with_suffix(".bin")) as unfinished, unfinished.open("wb") as file:
+        for array in arrays:
+            shapes.append(array.shape)
+            offsets.append(position)
+            position += file.write(np.ascontiguousarray(array).data)
+    contents = {"digest": digest, "names": list(names), "shapes": shapes, "offsets": offsets, "bytes": position}
+    write_json(index, contents)
+
+
+@dataclass(frozen=True)
+class FileStore(PixelStore):
+    """The same arrays decoded from their files whenever asked, for splits too large to keep decoded."""
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        path = Path(self._contents["files"][position])
+        array = read_label(path) if len(self.shape(position)) == LABEL_DIMENSIONS else read_image(path)
+        if array.shape != self.shape(position):
+            raise BadInput(f"{path}: another size than when it was checked; run `xdseg prepare` again")
+        return array
+
+
+def write_file_store(index: Path, *, names: Iterable[str], files: Iterable[Path], shapes: Iterable, digest: str) -> None:
+    """Write the index of a store that decodes on the fly."""
+    paths = [str(path.resolve()) for path in files]
+    write_json(index, {"digest": digest, "names": list(names), "shapes": list(shapes), "files": paths})
+
+
+def open_store(index: Path) -> PixelStore:
+    """The store behind an index, decoded or not."""
+    store = PixelStore(index)
+    return FileStore(index) if "files" in store._contents else store

@@ -1,0 +1,1 @@
+"""From trained weights and images to predictions, confusion matrices and scores."""

@@ -1,0 +1,59 @@
+"""The confusion matrix of one image: exact counts of (true class, predicted class)."""
+
+import numpy as np
+
+from xdseg.errors import BadInput
+
+IDS = 256  # values of an 8-bit label
+BLOCK = 1 << 17  # pixels counted at a time: bincount widens them to 64 bits, and a megabyte stays in the L2 cache
+
+
+def confusion(
+    truth: np.ndarray, prediction: np.ndarray, *, classes: int, ignore_index: int, name: str = "image"
+) -> np.ndarray:
+    """Counts (K, K), int64: rows are the true class, columns the predicted one, K = `classes` (1..256).
+
+    `truth` and `prediction` are class ids (H, W), uint8. Pixels whose truth is `ignore_index` are not counted, but
+    their prediction must be a class too. Raises BadInput, its line opening with `name`, if the two differ in shape,
+    are not 8-bit, or hold an id that is neither a class nor (in the truth) `ignore_index`.
+    """
+    _check_arrays(truth, prediction, name)
+    highest = int(prediction.max(initial=0))
+    if highest >= classes:
+        raise BadInput(f"{name}: the prediction holds id {highest}, classes are 0..{classes - 1}; write class ids")
+    pairs = _count_pairs(truth.ravel(), prediction.ravel(), classes)  # (256, K)
+    pairs[ignore_index] = 0
+    foreign = np.flatnonzero(pairs[classes:].any(axis=1)) + classes
+    if foreign.size:
+        raise BadInput(
+            f"{name}: the truth holds id {foreign[0]}, neither one of the classes 0..{classes - 1} "
+            f"nor ignore_index {ignore_index}; mend the label"
+        )
+    return pairs[:classes].copy()  # a copy, so that the other 256 - K rows are freed
+
+
+def _check_arrays(truth: np.ndarray, prediction: np.ndarray, name: str) -> None:
+    for array, role in ((truth, "truth"), (prediction, "prediction")):
+        if array.dtype != np.uint8:
+            raise BadInput(f"{name}: the {role} is {array.dtype}, expected 8-bit class ids (uint8)")
+    if truth.shape != prediction.shape:
+        raise BadInput(f"{name}: the prediction is {_size(prediction)}, the truth {_size(truth)}; predict at its size")
+
+
+def _size(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape))
+
+
+def _count_pairs(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+    """How often each (truth id, prediction) occurs: (256, K), int64, from two flat arrays.
+
+    All 256 ids of the truth have a row, so finding a foreign id costs no pass over the pixels. The joint index is at
+    most 255 K + K - 1, which 16 bits hold for every K.
+    """
+    counts = np.zeros(IDS * classes, dtype=np.int64)
+    for start in range(0, truth.size, BLOCK):
+        joint = truth[start : start + BLOCK].astype(np.uint16)
+        joint *= np.uint16(classes)
+        joint += prediction[start : start + BLOCK]
+        counts += np.bincount(joint, minlength=counts.size)
+    return counts.reshape(IDS, classes)

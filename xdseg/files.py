@@ -1,0 +1,43 @@
+"""Writing files so that a kill at any moment leaves the old file or the new one, never a part of one."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20  # bytes read at a time when hashing
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """A hidden name in the same folder, renamed to `path` when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with temporary(path) as unfinished:
+        unfinished.write_text(text)
+
+
+def write_json(path: Path, contents: Any) -> None:
+    """Write JSON atomically: sorted keys, indented, no NaN, a final newline."""
+    write_text(path, json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal characters."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()

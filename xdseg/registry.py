@@ -1,0 +1,65 @@
+"""The components that params.yaml can name, declared without importing what they are made of.
+
+A declaration holds the settings class, the version that enters fingerprints, and where the implementation lives as
+`module:attribute`, imported only by a process that builds it. A module listed under `plugins:` in params.yaml adds
+its own with the same two functions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from xdseg.errors import BadInput, suggest
+from xdseg.settings import segmenters
+from xdseg.settings.base import Settings
+
+
+@dataclass(frozen=True)
+class Component:
+    """One segmenter or adaptation: its name, settings, version and implementation."""
+
+    name: str
+    settings: type[Settings]
+    build: str  # module:attribute, called with (settings, ...) by whoever trains
+    version: int
+    needs_target: str = "nothing"  # adaptations only: nothing, images or labels
+
+    def load(self) -> Callable[..., Any]:
+        """Import the implementation. Raises BadInput if the module or the name in it is missing."""
+        module, _, attribute = self.build.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ImportError as error:
+            raise BadInput(f"{self.name}: cannot import {module}: {error}") from error
+
+
+@dataclass
+class Registry:
+    """Components of one kind by name."""
+
+    kind: str
+    components: dict[str, Component] = field(default_factory=dict)
+
+    def add(self, component: Component) -> None:
+        """Declare a component. Raises BadInput if the name is taken by another one."""
+        if self.components.setdefault(component.name, component) != component:
+            raise BadInput(f"{self.kind} {component.name}: declared twice, by two modules; rename one")
+
+    def __getitem__(self, name: str) -> Component:
+        if name not in self.components:
+            raise BadInput(f"unknown {self.kind} {name!r}; {suggest(name, self.components)}")
+        return self.components[name]
+
+    def __iter__(self):
+        return iter(sorted(self.components))
+
+
+SEGMENTERS = Registry("segmenter")
+ADAPTATIONS = Registry("adaptation")
+
+SEGMENTERS.add(
+    Component(
+        "deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1
+    )
+)

@@ -1,0 +1,88 @@
+"""DeepLabV3+: atrous pyramid pooling on a ResNet, refined with its stride-4 map.
+
+Chen et al., ECCV 2018. Encoder and decoder are those of segmentation-models-pytorch. Departs from its DeepLabV3Plus:
+the head's logits stay at stride 4, and are resized with align_corners off like all scores here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.base import initialization
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from torch import Tensor, nn
+
+from xdseg.errors import BadInput
+from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter, Steer
+from xdseg.segmenters.dense import DensePrediction
+from xdseg.segmenters.weights import fit, read_weights
+from xdseg.settings.segmenters import DeepLabV3Plus as Settings
+
+LEVELS = 5  # halvings in the encoder; the decoder reads two of its maps
+FINE_LEVEL, FINE_STRIDE = 2, 4
+MAPS = {"fine": FINE_LEVEL, "deep": LEVELS}
+CLASSIFIER = "fc."  # the ImageNet classifier of a published ResNet has no place here
+
+
+class DeepLabV3Plus(Segmenter):
+    """The network; `head` and `decoder` take the head's learning rate."""
+
+    def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.settings, self.classes = settings, tuple(classes)
+        self.encoder = smp.encoders.get_encoder(
+            settings.encoder, depth=LEVELS, weights=None, output_stride=settings.output_stride
+        )
+        self.decoder = DeepLabV3PlusDecoder(
+            encoder_channels=self.encoder.out_channels,
+            encoder_depth=LEVELS,
+            out_channels=settings.decoder_channels,
+            atrous_rates=settings.atrous_rates,
+            output_stride=settings.output_stride,
+            aspp_separable=True,
+            aspp_dropout=settings.aspp_dropout,
+        )
+        self.head = nn.Conv2d(settings.decoder_channels, len(self.classes), kernel_size=1)
+        initialization.initialize_decoder(self.decoder)
+        initialization.initialize_head(self.head)
+
+    def describe(self) -> Description:
+        """Two maps, no attention."""
+        channels, stride = self.encoder.out_channels, self.settings.output_stride
+        maps = (MapSpec("fine", channels[FINE_LEVEL], FINE_STRIDE), MapSpec("deep", channels[LEVELS], stride))
+        return Description(classes=self.classes, maps=maps, multiple=stride)
+
+    def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
+        """The stride-4 and the deepest map. Raises BadInput for one image in training, which batch norm cannot take."""
+        if self.training and len(images) == 1:
+            raise BadInput(
+                "deeplabv3plus: batch norm needs 2 images per round; raise training.batch or lower accumulate"
+            )
+        levels = self.encoder(images)
+        return Features(maps={name: levels[level] for name, level in MAPS.items()})
+
+    def decode(self, features: Features, *, steer: Steer | None = None) -> DensePrediction:
+        """Logits (B, K, H / 4, W / 4)."""
+        levels = {MAPS[name]: value for name, value in features.maps.items()}
+        return DensePrediction(self.head(self.decoder([levels.get(level) for level in range(LEVELS + 1)])))
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder from the file, or from the published ImageNet weights that smp pins by revision."""
+        wanted = self.settings.weights
+        if wanted is None:
+            return
+        weights = self._published() if wanted == "imagenet" else read_weights(Path(wanted))
+        weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIER)}
+        fit(self.encoder, weights, origin=wanted)
+
+    def _published(self) -> dict[str, Tensor]:
+        """Download by smp. Raises BadInput without a network."""
+        name = self.settings.encoder
+        try:
+            return smp.encoders.get_encoder(name, depth=LEVELS, weights="imagenet").state_dict()
+        except Exception as error:  # huggingface_hub raises some ten types for "no network"
+            raise BadInput(
+                f"deeplabv3plus.weights: cannot download smp-hub/{name}.imagenet ({type(error).__name__}); save its "
+                "model.safetensors to a local file and give that file's path as weights"
+            ) from error

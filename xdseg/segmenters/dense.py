@@ -1,0 +1,39 @@
+"""Predictions of networks with one logit per class and cell."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from xdseg.data.tensors import IGNORE
+from xdseg.segmenters.contract import Prediction, Size
+
+
+def pixel_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross entropy of (B, K, H, W) summed with `weights` over labelled pixels, over their number; 0 if there is none.
+
+    The divisor does not contain the weights: a weight says how much a pixel counts, so halving all halves the loss.
+    """
+    entropy = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORE)  # (B, H, W), 0 where ignored
+    if weights is not None:
+        entropy = entropy * weights
+    return entropy.sum() / (labels != IGNORE).sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class DensePrediction(Prediction):
+    """Logits (B, K, h, w), resized bilinearly to what is asked for."""
+
+    logits: Tensor
+
+    def scores(self, size: Size) -> Tensor:
+        """Logits at `size`, float32 also under autocast."""
+        return F.interpolate(self.logits.float(), size, mode="bilinear", align_corners=False)
+
+    def probabilities(self, size: Size) -> Tensor:
+        """Softmax of the resized logits."""
+        return self.scores(size).softmax(1)
+
+    def loss(self, labels: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
+        """Mean cross entropy of the labelled pixels, at the labels' size."""
+        return {"cross_entropy": pixel_loss(self.scores(tuple(labels.shape[-2:])), labels, weights)}

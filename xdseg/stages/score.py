@@ -1,0 +1,112 @@
+"""`xdseg score`: from prediction files and labels to a confusion and scores; reads files only, no network, no torch."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from xdseg.canonical import fingerprint, short
+from xdseg.cells import Cell, Context, Pair, expand, kept_in_pair, score_payload
+from xdseg.data.store import open_store
+from xdseg.errors import BadInput, suggest
+from xdseg.evaluation.predictions import save_confusion, score_split
+from xdseg.evaluation.scores import scores
+from xdseg.files import file_digest, write_json
+from xdseg.params import SLUG
+from xdseg.process import now, provenance
+from xdseg.records import COMMITTED, ENTERED, head, write_record
+from xdseg.settings.methods import Setting
+from xdseg.stages.cache import fill
+from xdseg.stages.predict import PREDICTIONS
+from xdseg.workflow import cache_path
+
+
+def score(receipt: Path, context: Context) -> None:
+    """Score the stored predictions of one cell."""
+    cell = find_cell(context, receipt)
+    confusion = receipt.with_name(f"confusion-{short(cell.score)}.npz")
+    scores = _score(cell.folder / PREDICTIONS, context, cell.pair, confusion)
+    stored = {"name": confusion.name, "sha256": file_digest(confusion)}
+    write_json(receipt, {"fingerprint": cell.score, "scores": scores, "confusion_file": stored})
+    print(f"{cell.method} {cell.pair}: mIoU {_percent(scores['miou'])}", flush=True)
+
+
+def find_cell(context: Context, receipt: Path) -> Cell:
+    """The cell whose score this is. Raises BadInput if the grid in force has none."""
+    for cell in expand(context).cells:
+        if cell.score_path == receipt:
+            return cell
+    raise BadInput(f"{receipt}: no score that the settings in force ask for; run snakemake again")
+
+
+def _score(predictions: Path, context: Context, pair: Pair, confusion: Path) -> dict[str, Any]:
+    split = context.protocol.eval_split
+    labels = Path(cache_path(context, pair.target, split, "labels"))
+    if not labels.exists():  # entered from outside the workflow, which would have made it
+        fill(labels, context, domain=pair.target, split=split, what="labels")
+    classes = context.lock.classes
+    names, per_image = score_split(
+        predictions, open_store(labels), classes=len(classes), ignore_index=context.lock.ignore_index
+    )
+    kept = kept_in_pair(context, pair)
+    found = scores(per_image.sum(axis=0), classes=classes, kept=kept)
+    save_confusion(confusion, names, per_image)
+    return {
+        "miou": found.miou,
+        "pixel_accuracy": found.pixel_accuracy,
+        "iou": found.iou,
+        "kept": [classes[i] for i in kept],
+        "images": len(names),
+        "confusion": per_image.sum(axis=0).tolist(),
+    }
+
+
+def _percent(fraction: float | None) -> str:
+    return "undefined" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def enter(predictions: Path, context: Context, *, method: str, pair: str, setting: Setting, seed: int) -> Path:
+    """Enter a row from another code base's predictions, flagged so; returns the record's path.
+
+    `predictions` is a folder or zip of 8-bit class-id PNGs named like the target's evaluation images.
+    """
+    if not SLUG.fullmatch(method):
+        raise BadInput(f"--method {method}: a method is named by [a-z0-9+-], as in my-net")
+    if method in context.params.methods:
+        raise BadInput(f"--method {method}: params.yaml defines it; a row from predictions needs a name of its own")
+    cell_pair = Pair.parse(pair)
+    for domain in (*cell_pair.source, cell_pair.target):
+        if domain not in context.lock.domains:
+            raise BadInput(f"--pair {pair}: no domain {domain!r}; {suggest(domain, context.lock.domains)}")
+    if not predictions.exists():
+        raise BadInput(f"--predictions {predictions}: no such folder or zip")
+    folder = COMMITTED / context.suite / method / f"{cell_pair.origin}--{cell_pair.target}"
+    with TemporaryDirectory() as scratch:
+        confusion = Path(scratch) / "confusion.npz"
+        scores = _score(predictions, context, cell_pair, confusion)
+        entry = _entered(context, cell_pair, seed, scores, file_digest(confusion))
+        full = fingerprint([entry["scored_as"], entry["confusion"]["sha256"], method, seed])
+        path = folder / f"s{seed}-{short(full)}.json"
+        entry["confusion"]["name"] = path.with_suffix(".npz").name
+        score_only = {"train": None, "predict": None, "score": full}
+        write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
+    for old in folder.glob(f"s{seed}-*.*"):  # entering again replaces the row
+        if old.stem != path.stem:
+            old.unlink()
+    print(f"{path}: {method} {cell_pair}, mIoU {_percent(scores['miou'])}", flush=True)
+    return path
+
+
+def _entered(context: Context, pair: Pair, seed: int, scores: dict[str, Any], digest: str) -> dict[str, Any]:
+    return head(context, pair, seed) | {
+        "origin": ENTERED,
+        "note": "entered from prediction files; its training was not seen",
+        "run": None,
+        "scores": scores,
+        "confusion": {"sha256": digest},
+        "scored_as": score_payload(context, pair),
+        "model": None,
+        "costs": None,
+        "environment": provenance() | {"started": now()},
+        "digests": {},
+        "settings": {},
+    }

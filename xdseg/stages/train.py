@@ -1,0 +1,89 @@
+"""`xdseg train RUN/run.json`: one training, from what its setting grants to weights and a receipt."""
+
+from pathlib import Path
+from typing import Any
+
+from xdseg.cells import Context, Run, find_run
+from xdseg.data.store import open_store
+from xdseg.errors import BadInput
+from xdseg.files import write_json
+from xdseg.process import now, provenance, run_lock
+from xdseg.records import read_json
+from xdseg.settings.training import Augmentation, Training
+from xdseg.training.job import Split, TrainingJob
+from xdseg.workflow import cache_path
+
+WEIGHTS = "weights.safetensors"
+
+
+def train(receipt: Path, context: Context) -> None:
+    """Train a run, or adopt what lies in its folder, and write the receipt."""
+    run = find_run(context, receipt.parent)
+    with run_lock(run.folder):
+        if receipt.exists() and (run.folder / WEIGHTS).exists():
+            if read_json(receipt).get("fingerprint") == run.fingerprint:
+                print(f"{run.name}: already trained", flush=True)
+                return
+        from xdseg.training.loop import train as run_training  # imports torch
+
+        started = now()
+        result = run_training(make_job(run), run.folder, runtime=context.params.runtime)
+        write_json(receipt, make_receipt(run, result, started=started, ended=now()))
+
+
+def make_job(run: Run) -> TrainingJob:
+    """What the training process gets; the labels of a split that is not granted are not even named."""
+    params, context = run.context.params, run.context
+    kind, settings = params.component("segmenters", run.definition.segmenter)
+    labelled_target = run.definition.setting == "finetune"
+    return TrainingJob(
+        fingerprint=run.fingerprint,
+        segmenter=kind,
+        segmenter_settings=settings,
+        adaptations=tuple(params.component("adaptations", name) for name in run.definition.adaptations),
+        training=context.recipe(run.definition, "training", Training),
+        augmentation=context.recipe(run.definition, "augmentation", Augmentation),
+        classes=context.lock.classes,
+        ignore_index=context.lock.ignore_index,
+        seed=run.seed,
+        source=tuple(_split(context, domain, labels=True) for domain in run.source),
+        target=_split(context, run.target, labels=labelled_target) if run.target else None,
+        parent_weights=_parent_weights(run),
+    )
+
+
+def _split(context: Context, domain: str, *, labels: bool) -> Split:
+    split = context.protocol.train_split
+    images = open_store(Path(cache_path(context, domain, split, "images")))
+    granted = open_store(Path(cache_path(context, domain, split, "labels"))) if labels else None
+    return Split(domain, images, granted)
+
+
+def _parent_weights(run: Run) -> Path | None:
+    if run.parent is None:
+        return None
+    path = run.parent.folder / WEIGHTS
+    if not path.exists():
+        raise BadInput(f"{path}: the run that this one starts from has no weights; delete its run.json and run again")
+    return path
+
+
+def make_receipt(run: Run, result: dict[str, Any], *, started: str, ended: str) -> dict[str, Any]:
+    """run.json: what was trained, its hash, its costs and where it ran."""
+    job_settings = {
+        "segmenter": run.payload["segmenter"],
+        "adaptations": run.payload["adaptations"],
+        "training": run.context.recipe(run.definition, "training", Training).model_dump(mode="json"),
+        "augmentation": run.context.recipe(run.definition, "augmentation", Augmentation).model_dump(mode="json"),
+    }
+    return {
+        "fingerprint": run.fingerprint,
+        "payload": run.payload,
+        "settings": job_settings,
+        "weights": result["weights_sha256"],
+        "model": {key: result[key] for key in ("parameters", "trainable")},
+        "costs": {key: result[key] for key in ("steps", "train_seconds", "images_per_second", "peak_memory_mb")},
+        "environment": provenance()
+        | {key: result[key] for key in ("device", "precision", "torch")}
+        | {"started": started, "ended": ended},
+    }

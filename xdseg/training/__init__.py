@@ -1,0 +1,1 @@
+"""Training: random streams, schedule, optimisers, the step, the loop and its checkpoints."""

@@ -1,0 +1,93 @@
+"""What a run leaves on disk: its resume state, and in the end its weights with a report beside them."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xdseg.errors import BadInput
+from xdseg.files import file_digest, temporary, write_json
+from xdseg.registry import SEGMENTERS
+from xdseg.segmenters.contract import Segmenter
+from xdseg.segmenters.weights import fit, read_weights
+from xdseg.settings.base import Settings
+from xdseg.training.streams import global_draws
+
+RESUME, WEIGHTS, REPORT = "resume.pt", "weights.safetensors", "training.json"
+
+
+def save_resume(folder: Path, state: dict[str, Any]) -> None:
+    """Write a plain dict of tensors and numbers, `fingerprint` among them, atomically."""
+    with temporary(folder / RESUME) as unfinished:
+        torch.save(state, unfinished)
+
+
+def load_resume(folder: Path, fingerprint: str, *, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The resume state of this very run, or None; says in a line why one that lies there is not used."""
+    path = folder / RESUME
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, zipfile and pickle raise types of their own for damaged files
+        say(f"{path}: not readable ({type(error).__name__}); training starts anew")
+        return None
+    if not isinstance(state, dict) or state.get("fingerprint") != fingerprint:
+        say(f"{path}: of other settings or data; training starts anew")
+        return None
+    return state
+
+
+def save_weights(folder: Path, state: dict[str, Tensor], report: dict[str, Any], *, fingerprint: str) -> dict[str, Any]:
+    """Write weights and report and drop the resume state; returns the report with the weights' SHA-256.
+
+    The weights come last: where they lie with this fingerprint, the run is complete.
+    """
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    with temporary(folder / WEIGHTS) as unfinished:
+        save_file(tensors, unfinished, metadata={"fingerprint": fingerprint})
+        report = {**report, "fingerprint": fingerprint, "weights_sha256": file_digest(unfinished)}
+        write_json(folder / REPORT, report)
+    (folder / RESUME).unlink(missing_ok=True)
+    return report
+
+
+def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The report of a run that is complete and unharmed, else None."""
+    try:
+        report = json.loads((folder / REPORT).read_text())
+        if report["fingerprint"] != fingerprint or report["weights_sha256"] != file_digest(folder / WEIGHTS):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    (folder / RESUME).unlink(missing_ok=True)  # left by a kill between the weights and here
+    return report
+
+
+def weights_fingerprint(path: Path) -> str:
+    """The fingerprint that weights carry. Raises BadInput if the file is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("fingerprint", "")
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path}: no readable weights ({error}); train the run again") from error
+
+
+def load_segmenter(
+    folder: Path, *, segmenter: str, settings: Settings, classes: Sequence[str], fingerprint: str
+) -> Segmenter:
+    """A trained network on the CPU in eval mode. Raises BadInput if the weights are another run's or do not fit."""
+    path = folder / WEIGHTS
+    if (found := weights_fingerprint(path)) != fingerprint:
+        raise BadInput(
+            f"{path}: weights of run {found[:8] or 'unknown'}, not of {fingerprint[:8]}; train the run again"
+        )
+    with global_draws(0, "init", 0):  # all of it is overwritten
+        network = SEGMENTERS[segmenter].load()(settings, classes)
+    fit(network, read_weights(path), origin=str(path))
+    return network.eval()

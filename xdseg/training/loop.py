@@ -1,0 +1,135 @@
+"""The training loop: one run from its job to `weights.safetensors`, resumable after a kill at any moment."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xdseg.adaptations.build import build_adaptations
+from xdseg.data.loading import Batch, load
+from xdseg.errors import TrainingFailed
+from xdseg.segmenters.build import build_segmenter
+from xdseg.settings.runtime import Runtime
+from xdseg.training import device as devices
+from xdseg.training.checkpoint import finished, load_resume, save_resume, save_weights
+from xdseg.training.job import TrainingJob
+from xdseg.training.optimisers import Optimisers
+from xdseg.training.progress import Progress, cut_curve
+from xdseg.training.streams import seed_network
+from xdseg.training.train_step import TrainStep
+
+
+def train(job: TrainingJob, folder: Path, *, runtime: Runtime) -> dict[str, Any]:
+    """Train a run into `folder`, go on where an interrupted one stopped, or adopt a finished one.
+
+    Leaves weights.safetensors, training.json (what is returned) and curve.jsonl. Returns parameters, trainable,
+    steps, train_seconds, images_per_second, peak_memory_mb, device, precision, torch, fingerprint, weights_sha256.
+    Raises BadInput for what cannot be trained and TrainingFailed for a loss that is not finite.
+    """
+    if (report := finished(folder, job.fingerprint)) is not None:
+        return report
+    folder.mkdir(parents=True, exist_ok=True)
+    with devices.reproducible():
+        run = Run(job, folder, runtime)
+        run.resume()
+        run.go()
+        return run.finish()
+
+
+class Run:
+    """Networks, optimisers and counters of one run in one process."""
+
+    def __init__(self, job: TrainingJob, folder: Path, runtime: Runtime) -> None:
+        self.job, self.folder, self.runtime = job, folder, runtime
+        self.device = devices.resolve(runtime.device)
+        segmenter = build_segmenter(
+            job.segmenter, job.segmenter_settings, job.classes, seed=job.seed, parent=job.parent_weights
+        )
+        adaptations = build_adaptations(job, segmenter.describe())
+        self.module = TrainStep(segmenter, adaptations, seed=job.seed, total=job.training.steps).to(self.device).train()
+        self.forward = torch.compile(self.module) if job.training.compile else self.module
+        self.optimisers = Optimisers(self.module, job.training, device=self.device)
+        self.done = 0  # steps
+        self.seconds = 0.0  # spent on them, over all processes
+
+    def resume(self) -> None:
+        """Restore the state of an interrupted run, if there is one."""
+        state = load_resume(self.folder, self.job.fingerprint, say=lambda line: print(line, flush=True))
+        if state is not None:
+            self.done, self.seconds = state["done"], state["seconds"]
+            self.module.load_state_dict(state["module"])
+            self.optimisers.load_state_dict(state["optimisers"])
+            print(f"resuming after step {self.done}", flush=True)
+        cut_curve(self.folder, self.done)
+
+    def go(self) -> None:
+        """All steps that are left."""
+        recipe, runtime = self.job.training, self.runtime
+        progress = Progress(self.folder, recipe.steps, recipe.batch, every=runtime.log_every, first=self.done)
+        on_gpu = self.device.type == "cuda"
+        start = time.perf_counter() - self.seconds
+        for batch in load(self.job, first=self.done, workers=runtime.workers, pin=on_gpu):
+            lr, losses = self.optimisers.set_rates(batch.index), self.update(batch)
+            self.done, self.seconds = batch.index + 1, time.perf_counter() - start
+            if progress.is_due(self.done):
+                progress.report(self.done, lr=lr, losses=losses)
+            if self.done % runtime.checkpoint_every == 0 and self.done < recipe.steps:
+                self.save()
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step; returns the loss terms. Raises TrainingFailed before anything is changed by a bad one."""
+        seed_network(self.job.seed, "network", batch.index)
+        self.optimisers.zero_grad()
+        rounds = batch.rounds(self.job.training.accumulate)
+        losses = [self.backward(part, share=1 / len(rounds)) for part in rounds]
+        self.optimisers.step()
+        self.module.after_step()
+        return {name: sum(part[name] for part in losses) / len(losses) for name in losses[0]}
+
+    def backward(self, batch: Batch, *, share: float) -> dict[str, float]:
+        """Forward and backward of one round, whose loss counts for `share` of the step's."""
+        with devices.autocast(self.device, self.job.training.precision):
+            losses = self.forward(batch.to(self.device))
+        values = _finite(losses, batch)
+        self.optimisers.scaler.scale(sum(losses.values()) * share).backward()
+        return values
+
+    def save(self) -> None:
+        """Write the resume state."""
+        state = {
+            "fingerprint": self.job.fingerprint,
+            "done": self.done,
+            "seconds": self.seconds,
+            "module": self.module.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
+        }
+        save_resume(self.folder, state)
+
+    def finish(self) -> dict[str, Any]:
+        """Write weights and report."""
+        recipe, parameters = self.job.training, list(self.module.segmenter.parameters())
+        report = {
+            "parameters": sum(p.numel() for p in parameters),
+            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+            "steps": recipe.steps,
+            "train_seconds": round(self.seconds, 2),
+            "images_per_second": round(recipe.steps * recipe.batch / self.seconds, 2),
+            "peak_memory_mb": round(devices.peak_memory_mb(self.device), 1),
+            "device": devices.name(self.device),
+            "precision": recipe.precision,
+            "torch": torch.__version__,
+        }
+        return save_weights(self.folder, self.module.inference_state(), report, fingerprint=self.job.fingerprint)
+
+
+def _finite(losses: dict[str, Tensor], batch: Batch) -> dict[str, float]:
+    """The terms as numbers, in one transfer. Raises TrainingFailed naming step, terms and images if one is not."""
+    values = dict(zip(losses, torch.stack([value.detach().float() for value in losses.values()]).tolist(), strict=True))
+    bad = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        images = ", ".join(batch.source.names + (batch.target.names if batch.target else ()))
+        raise TrainingFailed(f"step {batch.index + 1}: loss is not finite ({', '.join(bad)}); images {images}")
+    return values

@@ -1,0 +1,101 @@
+"""One round of one step, as adaptations see it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from xdseg.adaptations.contract import PseudoLabels
+from xdseg.data.loading import Batch, Labelled, Unlabelled
+from xdseg.segmenters.contract import Features, Prediction, Steer
+from xdseg.training.streams import generator, seed_network
+
+if TYPE_CHECKING:  # the train step makes steps
+    from xdseg.training.train_step import TrainStep
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What the student made of one view."""
+
+    features: Features
+    prediction: Prediction
+
+
+class Step:
+    """Data, random streams and memoised passes through the networks.
+
+    Views are named image batches: `source`, `target`, and what adaptations add (mixed, masked or jittered images).
+    """
+
+    def __init__(self, module: "TrainStep", batch: Batch) -> None:
+        self.source: Labelled = batch.source
+        self.target: Unlabelled | None = batch.target  # without `labels` unless the setting grants them
+        self.index, self.total = batch.index, module.total
+        self._module, self._round = module, batch.round
+        self._views = {"source": self.source.images}
+        if self.target is not None:
+            self._views["target"] = self.target.images
+        self._memory: dict[tuple[str, str], object] = {}
+        self._steer: Steer | None = None
+
+    def add_view(self, name: str, images: Tensor) -> None:
+        """Give a batch of images (B, 3, H, W) a name. Raises ValueError if the name is taken."""
+        if name in self._views:
+            raise ValueError(f"view {name!r} is there already")
+        self._views[name] = images
+
+    def view(self, name: str) -> Tensor:
+        """The images (B, 3, H, W) of a view. Raises KeyError if there is none of that name."""
+        return self._views[name]
+
+    def stream(self, name: str) -> torch.Generator:
+        """A generator on the CPU at the start of a stream of this step and round."""
+        return generator(self._module.seed, self._stream_name(name), self.index)
+
+    def student(self, view: str) -> Pass:
+        """Features and prediction of the network in training, with gradient; computed once per view."""
+        return self._once("student", view, self._student)
+
+    def teacher(self, view: str) -> Tensor:
+        """Probabilities (B, K, H, W) of the teacher, without gradient. Only if an adaptation needs a teacher."""
+        return self._once("teacher", view, lambda name: self._module.teacher.probabilities(self.view(name)))
+
+    def reference(self, view: str) -> Features:
+        """Features of the segmenter before training, without gradient. Only if an adaptation needs them."""
+        return self._once("reference", view, self._reference)
+
+    def pseudo_labels(self) -> PseudoLabels:
+        """Of the target's images, from the one adaptation of the method that provides them."""
+        return self._once("pseudo_labels", "target", lambda _: self._module.provider.pseudo_labels(self))
+
+    def steer(self) -> Steer | None:
+        """The bias that adaptations put on the student's attention."""
+        return self._steer
+
+    def set_steer(self, steer: Steer | None) -> None:
+        """Set once, before the first pass of the student."""
+        self._steer = steer
+
+    def _once(self, kind: str, view: str, compute: Callable[[str], T]) -> T:
+        if (kind, view) not in self._memory:
+            self._memory[kind, view] = compute(view)
+        return self._memory[kind, view]
+
+    def _student(self, view: str) -> Pass:
+        # Dropout of a view depends on the view alone, not on which passes other adaptations made before it.
+        seed_network(self._module.seed, self._stream_name(f"network/{view}"), self.index)
+        segmenter = self._module.segmenter
+        features = segmenter.encode(self.view(view), stream=self.stream(f"encode/{view}"), steer=self._steer)
+        return Pass(features, segmenter.decode(features, steer=self._steer))
+
+    @torch.no_grad()
+    def _reference(self, view: str) -> Features:
+        return self._module.reference.encode(self.view(view))
+
+    def _stream_name(self, name: str) -> str:
+        return f"{name}#{self._round}" if self._round else name

@@ -1,0 +1,103 @@
+"""Forward pass of a whole method: supervised terms and those of its adaptations.
+
+The only module that DDP or compile may wrap: calling parts of it past the wrapper would train unsynchronised copies.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from xdseg.adaptations.contract import Adaptation
+from xdseg.data.loading import Batch, Labelled, Unlabelled
+from xdseg.data.tensors import normalise
+from xdseg.segmenters.contract import Features, Segmenter, Size, Steer
+from xdseg.training.step import Step
+from xdseg.training.teacher import Teacher
+
+
+class TrainStep(nn.Module):
+    """Segmenter, adaptations, and what they need; its state is all that a resume must restore of the networks."""
+
+    def __init__(self, segmenter: Segmenter, adaptations: Mapping[str, Adaptation], *, seed: int, total: int) -> None:
+        super().__init__()
+        self.segmenter, self.adaptations = segmenter, nn.ModuleDict(adaptations)
+        self.seed, self.total = seed, total
+        needs = [adaptation.needs for adaptation in adaptations.values()]
+        rate = next((need.teacher for need in needs if need.teacher is not None), None)
+        self.teacher = None if rate is None else Teacher(segmenter, rate)
+        wanted = any(need.reference for need in needs)
+        self.reference = deepcopy(segmenter).requires_grad_(False) if wanted else None
+        self._step: Step | None = None
+
+    @property
+    def provider(self) -> Adaptation:
+        """The adaptation that gives pseudo-labels."""
+        return next(adaptation for adaptation in self.adaptations.values() if adaptation.provides_pseudo_labels)
+
+    def train(self, mode: bool = True) -> "TrainStep":
+        """Set the mode of all parts but the reference, which stays as at test time."""
+        super().train(mode)
+        if self.reference is not None:
+            self.reference.eval()
+        return self
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss terms as `origin/name`; `batch` holds 8-bit pixels on this module's device."""
+        self._step = step = Step(self, prepared(batch))
+        for segmenter in (self.segmenter, self.teacher and self.teacher.segmenter):
+            if segmenter is not None:
+                segmenter.set_progress(step.index, step.total)
+        step.set_steer(combined(adaptation.steer(step) for adaptation in self.adaptations.values()))
+        losses = _named("source", step.student("source").prediction.loss(step.source.labels))
+        if isinstance(step.target, Labelled):
+            losses |= _named("target", step.student("target").prediction.loss(step.target.labels))
+        for name, adaptation in self.adaptations.items():
+            losses |= _named(name, adaptation.losses(step))
+        return losses
+
+    def after_step(self) -> None:
+        """Called once the optimiser has updated the parameters; lets go of the step and its activations."""
+        step, self._step = self._step, None
+        if self.teacher is not None:
+            self.teacher.follow(self.segmenter, step.index)
+        for adaptation in self.adaptations.values():
+            adaptation.after_step(step)
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """The segmenter's state under its own names, and what prediction needs of adaptations."""
+        state = dict(self.segmenter.state_dict())
+        for name, adaptation in self.adaptations.items():
+            for part, module in adaptation.inference_modules().items():
+                state |= {f"adaptations.{name}.{part}.{key}": value for key, value in module.state_dict().items()}
+        return state
+
+
+def _named(origin: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{origin}/{name}": value for name, value in terms.items()}
+
+
+def prepared(batch: Batch) -> Batch:
+    """The same batch as networks and losses take it: normalised float images, int64 labels."""
+    return batch.mapped(_prepared)
+
+
+def _prepared(images: Unlabelled) -> Unlabelled:
+    changes = {"images": normalise(images.images)}
+    if isinstance(images, Labelled):
+        changes["labels"] = images.labels.long()
+    return replace(images, **changes)
+
+
+def combined(steers: Iterable[Steer | None]) -> Steer | None:
+    """The sum of several biases; None if there is none, and for a site where none steers."""
+    present = [steer for steer in steers if steer is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+
+    def total(site: str, features: Features, keys: Size) -> Tensor | None:
+        biases = [bias for steer in present if (bias := steer(site, features, keys)) is not None]
+        return sum(biases[1:], biases[0]) if biases else None
+
+    return total
