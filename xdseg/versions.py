@@ -1,16 +1,26 @@
 """Versions of the parts of XDSeg that decide results, and the sources that each stands for.
 
+Sources include the settings, since a changed default changes results that no setting names.
 A version enters fingerprints; raising one makes every result that depends on it stale. `tests/versions.lock` holds a
-digest of each part's code, so that a change of code without a change of version is noticed.
+digest of each part's code. Code that changed without its version is refused by a test; then either raise the version,
+or say why the change alters no result:
+
+    python -m xdseg.versions                                     lists what changed
+    python -m xdseg.versions NAME --neutral "renamed a variable"   writes the new digest with that reason
+    python -m xdseg.versions NAME                                writes it after the version was raised
 """
 
+import argparse
 import ast
+import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from xdseg.canonical import fingerprint
 
 PACKAGE = Path(__file__).parent
+LOCK = PACKAGE.parent / "tests" / "versions.lock"
 
 VERSIONS = {
     "augmentation": 1,
@@ -22,18 +32,98 @@ VERSIONS = {
     "training": 1,
 }
 
+SOURCES = {
+    "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
+    "board": ("reporting/*.py",),
+    "contract": ("segmenters/contract.py", "segmenters/dense.py", "segmenters/parameters.py", "adaptations/contract.py"),
+    "inference": ("evaluation/inference.py", "evaluation/predictions.py", "settings/evaluation.py"),
+    "loading": ("data/loading.py", "training/streams.py"),
+    "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py"),
+    "training": (
+        *(f"training/{name}.py" for name in ("loop", "optimisers", "schedule", "step", "teacher", "train_step")),
+        "settings/training.py",
+    ),
+    "streetworld": ("data/streetworld/*.py",),
+    "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py"),
+}
+
+
+def current_versions() -> dict[str, int]:
+    """Version of every part that has sources: of the frame, the generator and each component."""
+    from xdseg.data.streetworld.settings import VERSION
+    from xdseg.registry import ADAPTATIONS, SEGMENTERS
+
+    found = VERSIONS | {"streetworld": VERSION}
+    for registry in (SEGMENTERS, ADAPTATIONS):
+        found |= {f"{registry.kind} {name}": registry[name].version for name in registry}
+    return {name: found[name] for name in SOURCES}
+
+
+def sources_of(name: str) -> list[Path]:
+    """Files that a part's version stands for."""
+    return sorted(path for pattern in SOURCES[name] for path in PACKAGE.glob(pattern))
+
 
 def code_digest(paths: Iterable[Path]) -> str:
-    """Digest of the code in files, without comments and docstrings."""
-    return fingerprint([(path.name, ast.dump(_without_docstrings(path))) for path in sorted(paths)])
+    """Digest of the code in files, without comments, docstrings and layout."""
+    return fingerprint([[path.name, ast.unparse(_without_docstrings(path))] for path in paths])
 
 
 def _without_docstrings(path: Path) -> ast.Module:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                del body[0]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     return tree
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A bare string: a docstring of a module, class, function or attribute."""
+    return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
+
+
+def read_lock(path: Path = LOCK) -> dict[str, dict]:
+    """The digests last agreed to."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def changed(lock: dict[str, dict]) -> list[str]:
+    """Parts whose code is not the agreed one, each with what to do."""
+    lines = []
+    for name, version in current_versions().items():
+        entry = lock.get(name, {"version": 0, "digest": ""})
+        if entry["digest"] != code_digest(sources_of(name)):
+            raised = version > entry["version"]
+            mend = f"run `python -m xdseg.versions '{name}'`" if raised else "raise its version, or declare it neutral"
+            lines.append(f"{name}: its code changed since version {entry['version']}; {mend}")
+        elif entry["version"] != version:
+            lines.append(f"{name}: version {version} without a change of code; set it back or run xdseg.versions")
+    return lines
+
+
+def agree(name: str, reason: str | None, path: Path = LOCK) -> str | None:
+    """Write the digest of a part; returns why that is refused, or None."""
+    lock, version = read_lock(path), current_versions()[name]
+    entry = lock.get(name, {"version": 0, "neutral": []})
+    if version <= entry["version"] and not reason:
+        return f"{name}: still version {version}; raise it, or give --neutral with a reason"
+    neutral = [*entry["neutral"], reason] if reason else []
+    lock[name] = {"version": version, "digest": code_digest(sources_of(name)), "neutral": neutral}
+    path.write_text(json.dumps(lock, indent=1, sort_keys=True) + "\n")
+    return None
+
+
+def main() -> int:
+    """List what changed, or agree to one change."""
+    parser = argparse.ArgumentParser(prog="python -m xdseg.versions", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=sorted(SOURCES))
+    parser.add_argument("--neutral", metavar="REASON", help="why the change alters no result")
+    options = parser.parse_args()
+    lines = [agree(options.name, options.neutral)] if options.name else changed(read_lock())
+    for line in filter(None, lines):
+        print(line)
+    return int(any(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

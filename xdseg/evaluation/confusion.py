@@ -6,6 +6,7 @@ from xdseg.errors import BadInput
 
 IDS = 256  # values of an 8-bit label
 BLOCK = 1 << 17  # pixels counted at a time: bincount widens them to 64 bits, and a megabyte stays in the L2 cache
+WORTHWHILE = 0.25  # runs per pixel below which counting runs is faster than counting pixels
 
 
 def confusion(
@@ -22,7 +23,8 @@ def confusion(
     if highest >= classes:
         raise BadInput(f"{name}: the prediction holds id {highest}, classes are 0..{classes - 1}; write class ids")
     pairs = _count_pairs(truth.ravel(), prediction.ravel(), classes)  # (256, K)
-    pairs[ignore_index] = 0
+    if 0 <= ignore_index < IDS:  # no 8-bit truth holds another number, and -1 would index the last row
+        pairs[ignore_index] = 0
     foreign = np.flatnonzero(pairs[classes:].any(axis=1)) + classes
     if foreign.size:
         raise BadInput(
@@ -55,5 +57,19 @@ def _count_pairs(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.
         joint = truth[start : start + BLOCK].astype(np.uint16)
         joint *= np.uint16(classes)
         joint += prediction[start : start + BLOCK]
-        counts += np.bincount(joint, minlength=counts.size)
+        counts += _histogram(joint, counts.size)
     return counts.reshape(IDS, classes)
+
+
+def _histogram(values: np.ndarray, size: int) -> np.ndarray:
+    """`np.bincount(values, minlength=size)` of a flat array, faster where equal values stand side by side.
+
+    Label maps are mostly runs; counting run by run takes less than half the time on them and a tenth more on noise.
+    """
+    breaks = values[1:] != values[:-1]
+    if np.count_nonzero(breaks) > values.size * WORTHWHILE:
+        return np.bincount(values, minlength=size)
+    last = np.append(np.flatnonzero(breaks), values.size - 1)  # position of each run's last element
+    lengths = np.diff(last, prepend=-1)
+    # weighted counts come as float64, which holds every number up to a block's size exactly
+    return np.bincount(values[last], weights=lengths, minlength=size).astype(np.int64)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xdseg.settings.base import Settings
 
@@ -25,9 +25,15 @@ class Training(Settings):
     warmup: Share = Field(0.0, description="share of all steps with a linearly rising learning rate")
     warmup_start: Share = Field(1e-6, description="factor on the learning rate at the first step of the warm-up")
     poly_power: float = Field(1.0, ge=0, description="lr falls with (1 - step/steps) to this power")
-    clip_grad_norm: float | None = Field(None, gt=0, description="largest L2 norm of all gradients together")
+    clip_grad_norm: float | None = Field(None, gt=0, description="largest L2 norm of the segmenter's gradients")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type; fp16 scales the loss")
     compile: bool = Field(False, description="torch.compile the training step")
+
+    @model_validator(mode="after")
+    def _rounds_are_equal(self) -> "Training":
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch {self.batch}")
+        return self
 
 
 class Jitter(Settings):

@@ -8,6 +8,7 @@ from xdseg.records import COMMITTED, PRODUCED, confusion_of, read_json
 from xdseg.workflow import Plan
 
 REPORTS = Path("reports")
+UNPUBLISHED = {".log", ".time"}  # of the rule that built the board; they differ from run to run
 
 
 def board(folder: Path, params: Params, *, partial: bool = False) -> None:
@@ -34,7 +35,8 @@ def publish(folder: Path, params: Params) -> None:
     """Copy a board to reports/ and this grid's new records to records/; equal files keep their times."""
     plan = Plan(params)
     target = REPORTS / (params.grid.board or params.grid.suite)
-    copied = sum(_copy(path, target / path.name) for path in sorted(folder.iterdir()) if path.is_file())
+    shown = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in UNPUBLISHED]
+    copied = sum(_copy(path, target / path.name) for path in shown)
     recorded = 0
     for cell in plan.cells:
         produced = PRODUCED / cell.record_name

@@ -14,7 +14,6 @@ from xdseg.files import file_digest, write_json
 from xdseg.process import now, run_lock
 from xdseg.records import read_json
 from xdseg.settings.training import Training
-from xdseg.stages.train import WEIGHTS
 from xdseg.workflow import cache_path
 
 PREDICTIONS = "predictions.zip"
@@ -45,19 +44,17 @@ def _done(cell: Cell) -> bool:
 
 
 def _segment(run: Run, cells: list[Cell]) -> None:
-    from xdseg.training.loop import load_segmenter  # imports torch, which adopting does not need
+    from xdseg.training import device as devices  # imports torch, which adopting does not need
+    from xdseg.training.checkpoint import load_segmenter
 
     kind, settings = run.context.params.component("segmenters", run.definition.segmenter)
-    segmenter = load_segmenter(
-        run.folder / WEIGHTS,
-        fingerprint=run.fingerprint,
-        segmenter=kind,
-        settings=settings,
-        classes=run.context.lock.classes,
-        runtime=run.context.params.runtime,
-    )
-    for cell in cells:
-        _segment_target(segmenter, cell)
+    classes = run.context.lock.classes
+    with devices.reproducible():
+        segmenter = load_segmenter(
+            run.folder, segmenter=kind, settings=settings, classes=classes, fingerprint=run.fingerprint
+        ).to(devices.resolve(run.context.params.runtime.device))
+        for cell in cells:
+            _segment_target(segmenter, cell)
 
 
 def _segment_target(segmenter: Any, cell: Cell) -> None:

@@ -28,12 +28,13 @@ class Camera:
 
     def project(self, x: float, y: float, z: float) -> Point:
         """Pixel coordinates (column, row) of a point with z > 0."""
-        scale = self.focal / z
-        return self.centre + (x - self.side) * scale, self.horizon + (self.height - y) * scale
+        return self.centre + (x - self.side) * self.focal / z, self.horizon + (self.height - y) * self.focal / z
 
     def outline(self, points: Iterable[tuple[float, float, float]]) -> list[Point]:
         """Pixel coordinates of a polygon's corners, after the part nearer than NEAR is cut away."""
-        return [self.project(*point) for point in clip_near(list(points))]
+        centre, horizon, side, height, focal = self.centre, self.horizon, self.side, self.height, self.focal
+        kept = clip_near(list(points))  # `project` written out, as thousands of corners pass here per image
+        return [(centre + (x - side) * focal / z, horizon + (height - y) * focal / z) for x, y, z in kept]
 
     def row_centres(self) -> np.ndarray:
         """(H, 1) float64."""
@@ -50,7 +51,7 @@ class Camera:
 
 def clip_near(points: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
     """Cut a polygon in space at the plane Z = NEAR (Sutherland and Hodgman, one plane)."""
-    if all(point[2] >= NEAR for point in points):
+    if min(point[2] for point in points) >= NEAR:
         return points
     kept = []
     for here, there in zip(points, points[1:] + points[:1], strict=True):

@@ -48,7 +48,9 @@ class Canvas:
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) and label (H, W), uint8."""
         middle = SAMPLES // 2
-        return np.asarray(self._colours.reduce(SAMPLES)), np.asarray(self._labels)[middle::SAMPLES, middle::SAMPLES].copy()
+        return np.asarray(self._colours.reduce(SAMPLES)), np.asarray(self._labels)[
+            middle::SAMPLES, middle::SAMPLES
+        ].copy()
 
 
 class Board:
@@ -58,7 +60,7 @@ class Board:
         self._canvas, self.label = canvas, label
         self.scale = camera.focal / z  # pixels per metre
         self._foot = camera.project(x, 0.0, z)
-        self.tone = light.tone(x, 1.0, z)
+        self.tone = light.tone(x, 1.2, z)
         self.sun_side = light.toward_sun
 
     def at(self, right: float, up: float) -> Point:
@@ -75,7 +77,15 @@ class Board:
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], albedo, detail=detail)
 
     def disc(
-        self, right: float, up: float, across: float, tall: float, albedo: RGB, *, detail: bool = False, label: int | None = None
+        self,
+        right: float,
+        up: float,
+        across: float,
+        tall: float,
+        albedo: RGB,
+        *,
+        detail: bool = False,
+        label: int | None = None,
     ) -> None:
         """Fill an ellipse given by its centre and half axes in metres."""
         mark = None if detail else self.label if label is None else label

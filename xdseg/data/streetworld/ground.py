@@ -16,7 +16,7 @@ from xdseg.data.streetworld.light import LAMP_COLOUR, Light, hsv
 from xdseg.data.streetworld.plan import Plan, Thing
 from xdseg.data.streetworld.settings import CLASSES
 from xdseg.data.streetworld.style import Style
-from xdseg.data.streetworld.textures import noise_tile, sample, stripe, stripes
+from xdseg.data.streetworld.textures import sample, stripe, stripes
 
 ROAD, SIDEWALK, TERRAIN = (CLASSES.index(name) for name in ("road", "sidewalk", "terrain"))
 WHITE = (0.82, 0.82, 0.80)  # worn paint
@@ -55,10 +55,16 @@ def ground_labels(plan: Plan, spot: Place) -> np.ndarray:
 
 
 def paint_ground(
-    style: Style[float], light: Light, camera: Camera, plan: Plan, spot: Place, labels: np.ndarray, dice: Dice
+    style: Style[float],
+    light: Light,
+    camera: Camera,
+    plan: Plan,
+    spot: Place,
+    labels: np.ndarray,
+    tile: np.ndarray,
+    dice: Dice,
 ) -> np.ndarray:
     """Colours (R, W, 3), float32 in [0, 1], of the ground with its labels (R, W)."""
-    tile = noise_tile(dice)
     albedo = _materials(style, dice)[labels]  # (R, W, 3)
     albedo = albedo * _texture(style, spot, labels, tile)[..., None]
     _blend(albedo, _markings(plan, spot) * (labels == ROAD), WHITE)
@@ -72,7 +78,9 @@ def _materials(style: Style[float], dice: Dice) -> np.ndarray:
     """Albedo (classes, 3) of road, sidewalk and terrain."""
     colours = np.zeros((len(CLASSES), 3), np.float32)
     colours[ROAD] = hsv(0.62, 0.05, style.asphalt)
-    colours[SIDEWALK] = hsv(dice.between(0.04, 0.12), dice.between(0.06, 0.18), style.asphalt + dice.between(0.16, 0.26))
+    colours[SIDEWALK] = hsv(
+        dice.between(0.04, 0.12), dice.between(0.06, 0.18), style.asphalt + dice.between(0.16, 0.26)
+    )
     colours[TERRAIN] = hsv(style.foliage_hue - 0.03, 0.9 * style.foliage_saturation, 1.15 * style.foliage_value)
     return colours
 

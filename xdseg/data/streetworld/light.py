@@ -41,7 +41,8 @@ class Tone:
 
     def __call__(self, albedo: RGB) -> tuple[int, int, int]:
         """What the camera sees of a surface."""
-        return tuple(min(255, int(a * g + v)) for a, g, v in zip(albedo, self.gain, self.veil, strict=True))
+        (red, green, blue), (r, g, b), (x, y, z) = albedo, self.gain, self.veil
+        return min(255, int(red * r + x)), min(255, int(green * g + y)), min(255, int(blue * b + z))
 
     def glow(self, colour: RGB) -> tuple[int, int, int]:
         """What the camera sees of a lamp, which needs no light from elsewhere."""
@@ -75,18 +76,19 @@ class Light:
         along = along - self.lamp_step * ((along / self.lamp_step + 0.5) // 1)
         across = abs(x) - self.lamp_row
         pool = 1.0 + (across * across + along * along) / (POOL_RADIUS * POOL_RADIUS)
-        aside = (x - self.eye) / (1.5 + 0.22 * z)
+        aside = (x - self.eye) / (1.8 + 0.26 * z)
         reach = z / HEADLIGHT_REACH
         beam = 1.0 / ((1.0 + reach * reach) * (1.0 + aside * aside * aside * aside))
         fall = 1.0 + y * y / 30.0
-        return self.lamps * (0.75 / (pool * fall) + 0.12 / fall + 0.55 * beam / (fall * fall))
+        return self.lamps * (0.95 / (pool * fall) + 0.16 / fall + 0.55 * beam / (fall * fall))
 
     def tone(self, x: float, y: float, z: float, *, facing: float = 0.45) -> Tone:
         """Light at a place on a surface that the sun meets with `facing` in [0, 1]."""
         clear = self.clearness(z)
         lamp = self.lamplight(x, y, z) if self.lamps else 0.0
-        gain = (255.0 * clear * (s + facing * d + lamp * c) for s, d, c in zip(self.sky, self.sun, LAMP_COLOUR, strict=True))
-        return Tone(tuple(gain), 255.0 * clear, tuple(255.0 * (1.0 - clear) * a for a in self.air))
+        seen, veil = 255.0 * clear, 255.0 * (1.0 - clear)
+        gain = [seen * (s + facing * d + lamp * c) for s, d, c in zip(self.sky, self.sun, LAMP_COLOUR, strict=True)]
+        return Tone((gain[0], gain[1], gain[2]), seen, (veil * self.air[0], veil * self.air[1], veil * self.air[2]))
 
 
 def draw_light(style: Style[float], dice: Dice) -> Light:

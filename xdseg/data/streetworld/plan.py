@@ -7,9 +7,11 @@ from xdseg.data.streetworld.dice import Dice
 from xdseg.data.streetworld.light import RGB, hsv, mix
 from xdseg.data.streetworld.style import Style
 
-END = 150.0  # m; where the street's last house stands
-SPAN = 75.0  # m of street, from NEAREST on, in which things stand
+END = 120.0  # m; where the street's last house stands
+SPAN = 60.0  # m of street, from NEAREST on, in which things stand
 NEAREST = 6.0  # m
+SNOW: RGB = (0.93, 0.95, 1.0)
+GROUND_FLOOR = 3.4  # m; height of a floor with a shop
 BEHIND = -6.0  # m; houses begin behind the camera, as wide lenses see fronts at its side
 
 
@@ -27,10 +29,15 @@ class House:
     wall: RGB
     base: RGB  # ground floor
     tiles: RGB
+    awning: RGB
     bay: float  # m from window to window
     floor: float  # m from floor to floor
-    window: tuple[float, float]  # width and height of a window as shares of bay and floor
+    window_width: float  # share of the bay
+    window_height: float  # share of the floor
     shop: bool
+    base_height: float  # of the shop or of the plinth, m
+    gap: float  # m to the nearer neighbour
+    sheltered: bool  # the nearer neighbour is at least as tall
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ def draw_plan(style: Style[float], dice: Dice) -> Plan:
     kerb, verge = style.road_half, style.road_half + style.verge
     walk = verge + style.sidewalk
     crossing = _crossing(dice)
-    houses = tuple(house for side in (-1, 1) for house in _houses(style, dice, side=side, front=walk + style.garden, gap=crossing))
+    houses = tuple(
+        house for side in (-1, 1) for house in _houses(style, dice, side=side, front=walk + style.garden, gap=crossing)
+    )
     fenced = tuple(house for house in houses if dice.chance(style.fences))
     things = tuple(_things(style, dice, kerb=kerb, verge=verge, walk=walk, crossing=crossing))
     return Plan(kerb, verge, walk, crossing, houses, things, fenced)
@@ -73,38 +82,48 @@ def _crossing(dice: Dice) -> tuple[float, float]:
 
 def _houses(style: Style[float], dice: Dice, *, side: int, front: float, gap: tuple[float, float]) -> Iterator[House]:
     z = BEHIND - dice.between(0.0, style.house_width)
+    before: House | None = None
     while z < END:
         end = z + style.house_width * dice.between(0.8, 1.25)
         if z < gap[1] + 3.0 and end > gap[0] - 3.0:  # the side street and its sidewalks stay free
             end = min(end, gap[0] - 3.0)
         if end - z > 4.0 and end > 1.0:
-            yield _house(style, dice, side=side, front=front, start=z, end=end)
+            before = _house(style, dice, side=side, front=front, start=z, end=end, before=before)
+            yield before
         z = max(end + style.house_gap * dice.between(0.3, 1.6), z + 1.0)
         if gap[0] - 7.5 < z < gap[1] + 3.0:
             z = gap[1] + 3.0
 
 
-def _house(style: Style[float], dice: Dice, *, side: int, front: float, start: float, end: float) -> House:
+def _house(
+    style: Style[float], dice: Dice, *, side: int, front: float, start: float, end: float, before: House | None
+) -> House:
     hue = style.facade_hue + dice.between(-0.05, 0.05)
     value = style.facade_value * dice.between(0.8, 1.15)
     wall = hsv(hue, style.facade_saturation * dice.between(0.3, 1.5), value)
     tiles = hsv(dice.between(0.0, 0.06), dice.between(0.25, 0.6), dice.between(0.32, 0.52))
-    white = (0.95, 0.96, 1.0)
+    height, roof = style.house_height * dice.between(0.75, 1.25), style.roof_rise * dice.between(0.8, 1.2)
+    shop = style.house_height > 8.0 and dice.chance(0.6)
     return House(
         side=side,
-        front=front + dice.between(0.0, 0.25) * style.garden,
+        front=front,
         start=start,
         end=end,
-        height=style.house_height * dice.between(0.75, 1.25),
-        roof=style.roof_rise * dice.between(0.8, 1.2),
+        height=height,
+        roof=roof,
         depth=dice.between(9.0, 13.0),
         wall=wall,
         base=mix(wall, (0.25, 0.22, 0.20), dice.between(0.1, 0.7)),
-        tiles=mix(tiles, white, style.snow_cover),
+        tiles=mix(tiles, SNOW, min(0.95, 1.3 * style.snow_cover)),
+        awning=hsv(dice.pick((0.0, 0.08, 0.33, 0.45, 0.6)), dice.between(0.3, 0.8), dice.between(0.35, 0.75)),
         bay=style.window_bay * dice.between(0.9, 1.15),
         floor=dice.between(2.9, 3.5),
-        window=(dice.between(0.36, 0.62), dice.between(0.45, 0.62)),
-        shop=style.house_height > 8.0 and dice.chance(0.6),
+        window_width=dice.between(0.36, 0.62),
+        window_height=dice.between(0.45, 0.62),
+        shop=shop,
+        base_height=GROUND_FLOOR if shop else 0.0,
+        gap=start - before.end if before else END,
+        sheltered=before is not None and before.height >= height + roof,
     )
 
 
@@ -135,8 +154,8 @@ def _things(
 
 def _walkers(dice: Dice, *, kerb: float, crossing: tuple[float, float]) -> Iterator[Thing]:
     """People who cross the road, at the side street where there is one."""
-    z = crossing[0] - 3.0 if crossing[0] < SPAN else dice.between(14.0, 40.0)
-    for _ in range(dice.count(1.2)):
+    z = crossing[0] - 2.6 if crossing[0] < SPAN else dice.between(12.0, 30.0)
+    for _ in range(dice.count(1.6)):
         yield Thing("person", dice.between(-kerb, kerb), z + dice.between(-0.8, 0.8))
 
 
@@ -159,6 +178,6 @@ def _lane(style: Style[float], dice: Dice, *, x: float) -> Iterator[Thing]:
     bus = style.buses / moving
     z = dice.between(9.0, 20.0)
     while z < NEAREST + SPAN:
-        kind = "bus" if dice.chance(bus * 1.6) else "car"
+        kind = "bus" if dice.chance(bus) else "car"
         yield Thing(kind, x + dice.between(-0.3, 0.3), z)
         z += (16.0 if kind == "bus" else 9.0) + dice.between(0.5, 1.5) * 100.0 / moving

@@ -11,7 +11,7 @@ from xdseg.data.streetworld.style import Style
 
 SKY, BUILDING, VEGETATION = (CLASSES.index(name) for name in ("sky", "building", "vegetation"))
 FAR = 190.0  # m; depth of the skyline
-OCTAVES = ((6, 3, 0.55), (14, 8, 0.30), (40, 24, 0.15))  # columns and rows of independent values, and their weight
+OCTAVES = ((7, 4, 0.62), (22, 10, 0.38))  # columns and rows of independent values, and their weight
 
 
 def paint_sky(style: Style[float], light: Light, camera: Camera, dice: Dice) -> np.ndarray:

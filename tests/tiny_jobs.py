@@ -1,0 +1,58 @@
+"""Small jobs for tests: random images of one or two domains whose colour tells the class."""
+
+from pathlib import Path
+
+import numpy as np
+import plugin_example  # noqa: F401  (declares the toys)
+
+from xdseg.data.store import PixelStore, write_store
+from xdseg.registry import ADAPTATIONS, SEGMENTERS
+from xdseg.settings.runtime import Runtime
+from xdseg.settings.training import Augmentation, Training
+from xdseg.training.job import Split, TrainingJob
+
+CLASSES = ("red", "green", "blue")
+COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], dtype=np.uint8)
+SMALL = {"deeplabv3plus": {"decoder_channels": 32, "atrous_rates": (1, 2, 3)}}  # others are small by default
+CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)
+
+
+def label_map(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Blocks of 8 x 8 pixels of one class, (height, width) uint8."""
+    blocks = rng.integers(0, len(CLASSES), (height // 8 + 1, width // 8 + 1), dtype=np.uint8)
+    return np.kron(blocks, np.ones((8, 8), np.uint8))[:height, :width]
+
+
+def make_split(folder: Path, domain: str, *, count: int = 6, labelled: bool = True, seed: int = 0) -> Split:
+    """A split of images of several sizes, all labels valid, written to `folder`."""
+    rng = np.random.default_rng(seed)
+    maps = [label_map(rng, 40 + 4 * number, 60) for number in range(count)]
+    names = [f"{number:02d}" for number in range(count)]
+    write_store(folder / f"{domain}.images.json", names=names, arrays=[COLOURS[labels] for labels in maps], digest="i")
+    if labelled:
+        write_store(folder / f"{domain}.labels.json", names=names, arrays=maps, digest="l")
+    labels = PixelStore(folder / f"{domain}.labels.json") if labelled else None
+    return Split(domain, PixelStore(folder / f"{domain}.images.json"), labels)
+
+
+def segmenter_settings(name: str, **changes):
+    """Settings of a registered segmenter, small enough for tests."""
+    return SEGMENTERS[name].settings(**(SMALL.get(name, {}) | changes))
+
+
+def make_job(folder: Path, *, segmenter: str = "toy", adaptations=(), network=None, target="none", **training):
+    """A job of 10 steps of 4 images; `target` is none, images or labels; adaptations are (name, settings dict)."""
+    recipe = {"steps": 10, "batch": 4, "lr": 1e-2} | training
+    return TrainingJob(
+        fingerprint="f" * 64,
+        segmenter=segmenter,
+        segmenter_settings=segmenter_settings(segmenter, **(network or {})),
+        adaptations=tuple((name, ADAPTATIONS[name].settings(**values)) for name, values in adaptations),
+        training=Training(**recipe),
+        augmentation=Augmentation(crop=32, scale=(0.8, 1.2)),
+        classes=CLASSES,
+        ignore_index=255,
+        seed=3,
+        source=(make_split(folder, "day"),),
+        target=None if target == "none" else make_split(folder, "dusk", labelled=target == "labels", seed=1),
+    )

@@ -1,0 +1,1 @@
+"""From records to what a reader opens: tables, the page and the heat map of a board."""

@@ -1,0 +1,40 @@
+"""A board: every table and figure of one grid, made from its records and nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xdseg.files import write_text
+from xdseg.reporting.cells_table import cells_csv, collect
+from xdseg.reporting.costs import costs_csv
+from xdseg.reporting.heatmap import save_heatmap
+from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, rank
+from xdseg.reporting.page import leaderboard_md
+
+
+def build_board(
+    *,
+    suite: str,
+    classes: tuple[str, ...],
+    expected: Sequence[dict[str, Any]],
+    records: Sequence[dict[str, Any]],
+    out: Path,
+) -> None:
+    """Write cells.csv, leaderboard.{csv,json,md}, costs.csv and heatmap.png into `out`, each file atomically.
+
+    `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
+    `records` those that exist, in any order, and entered rows. The same cells give the same bytes. Raises BadInput if
+    a record does not belong to the board.
+    """
+    cells = collect(expected, records, suite=suite, classes=classes)
+    rows = rank(cells, classes)
+    texts = {
+        "cells.csv": cells_csv(cells, classes),
+        "leaderboard.csv": leaderboard_csv(rows, classes),
+        "leaderboard.json": leaderboard_json(rows, classes),
+        "leaderboard.md": leaderboard_md(rows, cells, suite=suite, classes=classes),
+        "costs.csv": costs_csv(cells),
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    save_heatmap(out / "heatmap.png", rows, suite=suite)

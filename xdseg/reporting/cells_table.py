@@ -1,0 +1,100 @@
+"""The cells of a board: what the grid wants beside what has been scored, and their table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xdseg.canonical import short
+from xdseg.errors import BadInput
+from xdseg.reporting.text import csv_text, percent
+
+IDENTITY = ("method", "setting", "source", "target", "seed")
+PROVENANCE = ("images", "origin", "run", "predict", "score", "protocol", "benchmark_version")
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One cell of the board. `record` is None where it was wanted and is missing."""
+
+    method: str
+    setting: str
+    source: str  # domains joined by +
+    target: str
+    seed: int
+    expected: bool  # does the grid want it? False for a row entered from predictions
+    record: dict[str, Any] | None
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Source and target."""
+        return self.source, self.target
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What makes a cell one: method, source, target, seed."""
+        return self.method, self.source, self.target, self.seed
+
+    @property
+    def miou(self) -> float | None:
+        """Fraction 0..1; None if the cell is missing or nothing could be scored."""
+        return self.record["scores"]["miou"] if self.record else None
+
+    def iou(self, name: str) -> float | None:
+        """IoU of a class, 0..1; None if it is not scored, in neither truth nor prediction, or the cell is missing."""
+        return self.record["scores"]["iou"].get(name) if self.record else None
+
+
+def collect(
+    expected: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]], *, suite: str, classes: tuple[str, ...]
+) -> list[TableCell]:
+    """All cells of a board: methods as the grid names them, entered ones by name; then source, target, seed.
+
+    The order of `records` does not matter. Raises BadInput if there is no cell, if a record is of another suite or
+    other classes, or if two stand for one cell.
+    """
+    found: dict[tuple, TableCell] = {}
+    for record in records:
+        cell = _of_record(record, suite, classes)
+        if cell.key in found:
+            raise BadInput(f"{_named(cell)}: two records stand for this cell; remove one")
+        found[cell.key] = cell
+    cells: dict[tuple, TableCell] = {}
+    for wanted in expected:
+        cell = TableCell(**{name: wanted[name] for name in IDENTITY}, expected=True, record=None)
+        scored = found.pop(cell.key, None)
+        cells[cell.key] = replace(cell, record=scored.record) if scored else cell
+    if not cells | found:
+        raise BadInput(f"{suite}: no cell to show; widen the grid")
+    position = {method: number for number, method in enumerate(dict.fromkeys(cell.method for cell in cells.values()))}
+    return sorted((cells | found).values(), key=lambda cell: (position.get(cell.method, len(position)), *cell.key))
+
+
+def _of_record(record: dict[str, Any], suite: str, classes: tuple[str, ...]) -> TableCell:
+    identity = {name: record[name] for name in IDENTITY} | {"source": "+".join(sorted(record["source"]))}
+    cell = TableCell(**identity, expected=False, record=record)
+    if record["suite"] != suite:
+        raise BadInput(f"{_named(cell)}: its record is of suite {record['suite']!r}, the board of {suite!r}")
+    if tuple(record["classes"]) != tuple(classes):
+        raise BadInput(f"{_named(cell)}: its record has other classes than suite {suite!r}; score it again")
+    return cell
+
+
+def _named(cell: TableCell) -> str:
+    return f"{cell.method} {cell.source}->{cell.target} seed {cell.seed}"
+
+
+def cells_csv(cells: Sequence[TableCell], classes: tuple[str, ...]) -> str:
+    """One line per cell, scores in percent. Nothing in it changes when the same cells are made again."""
+    header = (*IDENTITY, "status", "miou", "pixel_accuracy", *(f"iou_{name}" for name in classes), *PROVENANCE)
+    return csv_text(header, (_line(cell, classes) for cell in cells))
+
+
+def _line(cell: TableCell, classes: tuple[str, ...]) -> list[object]:
+    identity = [getattr(cell, name) for name in IDENTITY]
+    if cell.record is None:
+        return [*identity, "missing", *[""] * (2 + len(classes) + len(PROVENANCE))]
+    scores, record = cell.record["scores"], cell.record
+    prints = [short(record["fingerprints"][stage] or "") for stage in ("train", "predict", "score")]
+    shown = [scores["miou"], scores["pixel_accuracy"], *map(cell.iou, classes)]
+    made = [scores["images"], record["origin"], *prints, record["protocol"]["name"], record["benchmark_version"]]
+    return [*identity, "ok", *map(percent, shown), *made]

@@ -1,0 +1,127 @@
+"""The leaderboard: one row per method, over the same pairs for all."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.text import csv_text, fixed, percent
+
+MILLION = 1e6
+ENTERED = "predictions"  # origin of rows that were scored from prediction files of other code
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method. Values are fractions 0..1; None where a cell has none."""
+
+    method: str
+    setting: str
+    origin: str
+    by_pair: dict[tuple[str, str], float | None]  # every pair of the board: mean over its seeds
+    miou: float | None  # unweighted mean over all pairs of the board; None unless each has a value
+    last_class: float | None  # the same mean, of the IoU of the suite's last class
+    seeds: int  # different seeds that were scored
+    parameters: int | None
+
+    @property
+    def scored(self) -> str:
+        """Pairs with a value of all pairs, as 3/20."""
+        return f"{sum(value is not None for value in self.by_pair.values())}/{len(self.by_pair)}"
+
+    @property
+    def entered(self) -> bool:
+        """Was it scored from prediction files of other code?"""
+        return self.origin == ENTERED
+
+
+def rank(cells: Sequence[TableCell], classes: tuple[str, ...]) -> list[Row]:
+    """Rows by mean mIoU, highest first; those that lack a value on any pair of the board come last, by name.
+
+    A mean over other pairs than its neighbours' would not be comparable, so an incomplete row has none.
+    """
+    pairs = board_pairs(cells)
+    methods = dict.fromkeys(cell.method for cell in cells)
+    rows = [_row([cell for cell in cells if cell.method == method], pairs, classes) for method in methods]
+    return sorted(rows, key=lambda row: (row.miou is None, -(row.miou or 0), row.method))
+
+
+def board_pairs(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
+    """The pairs that the grid wants, by target then source; those of the entered rows if it wants none."""
+    wanted = {cell.pair for cell in cells if cell.expected} or {cell.pair for cell in cells}
+    return sorted(wanted, key=lambda pair: (pair[1], pair[0]))
+
+
+def _row(cells: list[TableCell], pairs: list[tuple[str, str]], classes: tuple[str, ...]) -> Row:
+    records = [cell.record for cell in cells if cell.record]
+    by_pair = _over_seeds(cells, pairs, lambda cell: cell.miou)
+    return Row(
+        method=cells[0].method,
+        setting=cells[0].setting,
+        origin=records[0]["origin"] if records else "run",
+        by_pair=by_pair,
+        miou=mean(by_pair.values()),
+        last_class=mean(_over_seeds(cells, pairs, lambda cell: cell.iou(classes[-1])).values()),
+        seeds=len({record["seed"] for record in records}),
+        parameters=next((record["model"]["parameters"] for record in records if record["model"]), None),
+    )
+
+
+def _over_seeds(
+    cells: list[TableCell], pairs: list[tuple[str, str]], value: Callable[[TableCell], float | None]
+) -> dict[tuple[str, str], float | None]:
+    return {pair: mean(value(cell) for cell in cells if cell.pair == pair) for pair in pairs}
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean, or None if there is no value or one of them is None. The order of the values does not matter."""
+    values = list(values)
+    return fsum(values) / len(values) if values and None not in values else None
+
+
+def leaderboard_csv(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
+    """The rows in their order; of two classes, the last one's IoU has a column, as the first hides it in the mean."""
+    header = ["method", "setting", "miou", "pairs", "seeds", "parameters_millions", "origin"]
+    lines = [
+        [row.method, row.setting, percent(row.miou), row.scored, row.seeds, millions(row.parameters), row.origin]
+        for row in rows
+    ]
+    if name := last_class(classes):
+        header.insert(3, f"iou_{name}")
+        for row, line in zip(rows, lines, strict=True):
+            line.insert(3, percent(row.last_class))
+    return csv_text(header, lines)
+
+
+def last_class(classes: tuple[str, ...]) -> str | None:
+    """Name of the class whose IoU is shown beside the mean: the last of two."""
+    return classes[-1] if len(classes) == 2 else None
+
+
+def millions(parameters: int | None) -> str:
+    """Parameters in millions with two decimals."""
+    return fixed(None if parameters is None else parameters / MILLION)
+
+
+def leaderboard_json(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
+    """The rows by method, with every pair, for `dvc metrics diff`: percentages with two decimals, or null."""
+    contents = {row.method: _nested(row, last_class(classes)) for row in rows}
+    return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _nested(row: Row, last: str | None) -> dict[str, Any]:
+    return {
+        "setting": row.setting,
+        "origin": row.origin,
+        "miou": _number(percent(row.miou)),
+        "pairs": {f"{source}->{target}": _number(percent(value)) for (source, target), value in row.by_pair.items()},
+        "scored": row.scored,
+        "seeds": row.seeds,
+        "parameters_millions": _number(millions(row.parameters)),
+    } | ({f"iou_{last}": _number(percent(row.last_class))} if last else {})
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,102 @@
+"""The leaderboard as a page: the table, what its numbers mean, what is missing, what must be known."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.leaderboard import ENTERED, Row, last_class, millions
+from xdseg.reporting.text import ARROW, escaped, percent
+
+FLAG = "†"  # beside rows that were entered from predictions
+RULES = {
+    "drop": "a class that source or target lacks leaves truth and mean",
+    "field": "all classes count, and one in neither truth nor prediction leaves the mean",
+}
+
+
+def leaderboard_md(rows: Sequence[Row], cells: Sequence[TableCell], *, suite: str, classes: tuple[str, ...]) -> str:
+    """A Markdown page of the board; it links to heatmap.png beside it."""
+    parts = [
+        f"# {escaped(suite)}",
+        "\n".join(_table(rows, last_class(classes))),
+        _meaning(cells),
+        f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
+        *_section("Missing", _missing(rows, cells)),
+        *_section("Notes", _notes(rows, cells)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row], last: str | None) -> Iterator[str]:
+    shown = [f"IoU of {escaped(last)} (%)"] if last else []
+    header = ["method", "setting", "mIoU (%)", *shown, "pairs", "seeds", "parameters (M)"]
+    yield _line(header)
+    yield _line(["---", "---", *["---:"] * (len(header) - 2)])
+    for row in rows:
+        name = escaped(row.method) + (f" {FLAG}" if row.entered else "")
+        numbers = [percent(row.miou), *([percent(row.last_class)] if last else []), row.scored, str(row.seeds)]
+        yield _line([name, escaped(row.setting), *numbers, millions(row.parameters)])
+
+
+def _line(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |"
+
+
+def _meaning(cells: Sequence[TableCell]) -> str:
+    protocol = _protocol(cells)
+    scoring = protocol.get("scoring") or {}
+    rule = RULES.get(scoring.get("absent", "drop"), escaped(str(scoring.get("absent"))))
+    if scoring.get("subset"):
+        rule += f", and only {', '.join(map(escaped, scoring['subset']))} are scored"
+    return (
+        f"A number is the mIoU in % on the target's `{protocol.get('eval_split', 'test')}` split, from the "
+        f"{protocol.get('checkpoint', 'last step')}'s checkpoint, averaged over seeds, then over pairs; {rule}; "
+        "a row that lacks a pair has no mean."
+    )
+
+
+def _protocol(cells: Sequence[TableCell]) -> dict[str, Any]:
+    """What the board's runs share; of entered rows only if there are no others."""
+    records = [cell.record for cell in cells if cell.record]
+    records.sort(key=lambda record: record["origin"] == ENTERED)  # stable: runs first
+    return records[0]["protocol"] if records else {}
+
+
+def _section(title: str, lines: Iterator[str]) -> list[str]:
+    lines = list(lines)
+    return [f"## {title}", "\n".join(lines)] if lines else []
+
+
+def _missing(rows: Sequence[Row], cells: Sequence[TableCell]) -> Iterator[str]:
+    """A line per incomplete method: its pairs without a value, and why."""
+    for row in rows:
+        own = [cell for cell in cells if cell.method == row.method]
+        lacking = [pair for pair, value in row.by_pair.items() if value is None]
+        if lacking:
+            yield f"- {escaped(row.method)}: {', '.join(_lack(pair, own) for pair in lacking)}"
+
+
+def _lack(pair: tuple[str, str], cells: list[TableCell]) -> str:
+    wanted = [cell for cell in cells if cell.pair == pair]
+    reasons = [f"seed {cell.seed}" for cell in wanted if cell.record is None]
+    reasons += [f"seed {cell.seed}: no pixel to score" for cell in wanted if cell.record and cell.miou is None]
+    return f"{escaped(f' {ARROW} '.join(pair))} ({', '.join(reasons) or 'no such cell'})"
+
+
+def _notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> Iterator[str]:
+    """What the records tell a reader, each note once, with the methods it is about."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        own = [cell.record for cell in cells if cell.method == row.method and cell.record]
+        for note in sorted({note for record in own for note in _of_record(record)}):
+            about.setdefault(note, []).append(row.method)
+    runs = {row.method for row in rows if not row.entered}
+    for note, methods in about.items():
+        subject = "all runs" if runs and runs == set(methods) else ", ".join(map(escaped, methods))
+        yield f"- {subject}: {escaped(note)}"
+    if any(row.entered for row in rows):
+        yield f"- {FLAG} scored from prediction files of other code: how they were trained is their author's word"
+
+
+def _of_record(record: dict[str, Any]) -> list[str]:
+    return [note for note in (record.get("note"), record["protocol"].get("note")) if note]
