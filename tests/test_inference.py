@@ -28,9 +28,7 @@ class Stub(nn.Module):
         return self.scores(images)
 
 
-@pytest.mark.parametrize(
-    ("length", "expected"), [(10, [0, 3, 6]), (11, [0, 3, 6, 7]), (4, [0]), (3, [0]), (5, [0, 1])]
-)
+@pytest.mark.parametrize(("length", "expected"), [(10, [0, 3, 6]), (11, [0, 3, 6, 7]), (4, [0]), (3, [0]), (5, [0, 1])])
 def test_window_offsets_by_hand(length, expected):
     """Windows of 4 every 3 pixels, the last one flush with the border."""
     assert window_offsets(length, window=4, stride=3) == expected

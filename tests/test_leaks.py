@@ -80,7 +80,9 @@ def test_poisoned_or_absent_target_labels_change_nothing(project, data, tmp_path
     assert train_and_predict(config, tmp_path / "audit") == clean
     opened = set((tmp_path / "audit").read_text().split("\n"))
     assert any("a/labels" in path for path in opened), "the audit sees label files"
-    assert [path for path in opened if "b/labels" in path or "b--train--labels" in path or "b--train.labels" in path] == []
+    assert [
+        path for path in opened if "b/labels" in path or "b--train--labels" in path or "b--train.labels" in path
+    ] == []
 
 
 def test_ungranted_labels_are_not_named(project):
@@ -90,7 +92,9 @@ def test_ungranted_labels_are_not_named(project):
     cell = expand(Context.of(parse(config))).cells[0]
     assert ("b", "train", "images") in cell.run.sees and ("b", "train", "labels") not in cell.run.sees
     assert set(cell.run.payload["target"]) == {"domain", "split", "images"}
-    assert [path for path in Plan(parse(config)).training_inputs(str(cell.run.folder)) if "b--train--labels" in path] == []
+    assert [
+        path for path in Plan(parse(config)).training_inputs(str(cell.run.folder)) if "b--train--labels" in path
+    ] == []
 
 
 @pytest.mark.slow

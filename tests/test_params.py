@@ -58,7 +58,9 @@ def test_unknown_names_are_answered_with_the_nearest():
     assert "methods.oracle.floor: unknown 'source_only'; did you mean 'source-only'?" in refused(config)
     config = small_config()
     config["segmenters"]["deeplabv3plus"]["kind"] = "deeplab"
-    assert "segmenters.deeplabv3plus.kind: unknown segmenter 'deeplab'; did you mean 'deeplabv3plus'?" in refused(config)
+    assert "segmenters.deeplabv3plus.kind: unknown segmenter 'deeplab'; did you mean 'deeplabv3plus'?" in refused(
+        config
+    )
 
 
 def test_method_names_are_slugs():

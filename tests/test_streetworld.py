@@ -93,7 +93,7 @@ def test_no_two_scenes_are_alike(scenes):
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_class_can_be_learnt_and_measured(scenes, domain, split):
-    """Each class covers at least 0.25% of a split's pixels and shows in at least a third of its images."""
+    """Each class covers at least 0.25% of a split's pixels and shows in more than a third of its images."""
     labels = np.stack([label for _, label in scenes[domain, split]])
     for number, name in enumerate(CLASSES):
         assert (labels == number).mean() > 0.0025, name
@@ -279,7 +279,13 @@ def test_wet_ground_mirrors_what_stands_on_it():
     assert (label == before).all()
 
 
-GOLDEN = {}
+GOLDEN = {
+    "clear": "832f8089c975cb8c",
+    "game": "26c6fbbcd52814da",
+    "night": "7de5d0060a0086a0",
+    "rain": "adab80a982a7822b",
+    "snow": "45267ff76675dd8a",
+}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -102,7 +102,12 @@ def test_resume_with_teacher_and_other_terms(tmp_path):
     unbroken, resumed = fit(job, tmp_path / "unbroken"), interrupted(tmp_path, job, at=6)
     assert unbroken["weights_sha256"] == resumed["weights_sha256"]
     point = json.loads((tmp_path / "broken" / "curve.jsonl").read_text().splitlines()[0])
-    names = ["source/cross_entropy", "toy-self-training/cross_entropy", "toy-self-training/drift", "toy-entropy/entropy"]
+    names = [
+        "source/cross_entropy",
+        "toy-self-training/cross_entropy",
+        "toy-self-training/drift",
+        "toy-entropy/entropy",
+    ]
     assert list(point["losses"]) == names
 
 
@@ -149,7 +154,7 @@ def test_weights_carry_the_fingerprint(tmp_path):
     assert not network.training and all(torch.equal(value, trained[key]) for key, value in network.state_dict().items())
     with pytest.raises(BadInput, match="weights of run ffffffff, not of 00000000"):
         load_segmenter(tmp_path / "run", **wanted, fingerprint="0" * 64)
-    with pytest.raises(BadInput, match="parameters do not fit, first head.bias"):
+    with pytest.raises(BadInput, match=r"parameters do not fit, first head\.bias"):
         load_segmenter(tmp_path / "run", **(wanted | {"classes": ("one",)}), fingerprint="f" * 64)
     with pytest.raises(BadInput, match="no readable weights"):
         load_segmenter(tmp_path, **wanted, fingerprint="f" * 64)
@@ -183,7 +188,9 @@ def test_target_labels_train_only_where_granted(tmp_path):
         job = tiny_jobs.make_job(tmp_path, steps=2, adaptations=[("toy-spy", {})], target=target)
         fit(job, tmp_path / target)
     assert [seen["labelled"] for seen in plugin_example.SEEN] == [False, False, True, True]
-    points = [json.loads((tmp_path / target / "curve.jsonl").read_text().splitlines()[0]) for target in ("images", "labels")]
+    points = [
+        json.loads((tmp_path / target / "curve.jsonl").read_text().splitlines()[0]) for target in ("images", "labels")
+    ]
     assert [list(point["losses"]) for point in points] == [
         ["source/cross_entropy"],
         ["source/cross_entropy", "target/cross_entropy"],
@@ -274,6 +281,16 @@ def test_views_have_one_owner(tmp_path):
         step.student("target")
 
 
+@pytest.mark.parametrize("ask", ["teacher", "reference", "pseudo_labels"])
+def test_undeclared_needs_are_named(tmp_path, ask):
+    """What no adaptation declared is not built; asking for it says what to declare."""
+    run = run_of(tmp_path)
+    step = Step(run.module, prepared(StepBatches(run.job)[0]))
+    assert run.module.teacher is None and run.module.reference is None
+    with pytest.raises(LookupError, match=f"must declare Needs\\({ask}="):
+        getattr(step, ask)(*([] if ask == "pseudo_labels" else ["source"]))
+
+
 def test_loss_that_is_not_finite_stops_the_run(tmp_path):
     """The line names step, term and images; neither that step's resume state nor weights are written."""
     job = tiny_jobs.make_job(tmp_path, adaptations=[("toy-poison", {"at": 3})])
@@ -307,5 +324,5 @@ def test_process_is_left_as_it_was(tmp_path):
 def test_cuda_where_there_is_none(tmp_path, monkeypatch):
     """Asking for a GPU that is not there is bad input."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadInput, match="runtime.device: cuda is not available here"):
+    with pytest.raises(BadInput, match=r"runtime\.device: cuda is not available here"):
         train(tiny_jobs.make_job(tmp_path), tmp_path / "run", runtime=Runtime(device="cuda"))

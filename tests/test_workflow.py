@@ -192,8 +192,8 @@ def test_failed_cell_is_shown_missing(workflow: Workflow, project: Project):
 
 def test_single_target_publishes_nothing(workflow: Workflow):
     """Somebody who asks for one file gets that file."""
-    from xdseg.workflow import Plan
     from xdseg.params import load
+    from xdseg.workflow import Plan
 
     plan = Plan(load())
     target = next(iter(plan.runs)) + "/run.json"

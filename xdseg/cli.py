@@ -47,7 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xdseg", description="Cross-domain semantic segmentation, measured.")
     parser.add_argument("--version", action="version", version=f"xdseg {__version__}")
     parser.add_argument(
-        "--configfile", type=Path, action="append", default=[], metavar="FILE", help="overlay of params.yaml; repeatable"
+        "--configfile",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="overlay of params.yaml; repeatable",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_add_prepare, _add_params, _add_render, _add_score, _add_files):

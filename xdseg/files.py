@@ -24,9 +24,9 @@ def temporary(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically, UTF-8."""
     with temporary(path) as unfinished:
-        unfinished.write_text(text)
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, contents: Any) -> None:

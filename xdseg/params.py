@@ -152,7 +152,9 @@ def _check_names(params: Params) -> None:
             raise BadInput(f"params: methods.{name}: a method is named by [a-z0-9+-], as in dacs+mfm")
     for name in [*params.suites, params.grid.board or params.grid.suite]:
         if not NAME.fullmatch(name):
-            raise BadInput(f"params: {name!r}: suites and boards are named by letters and digits, with single _ . - between")
+            raise BadInput(
+                f"params: {name!r}: suites and boards are named by letters and digits, with single _ . - between"
+            )
 
 
 def _known(name: str, where: str, known: Iterable[str]) -> None:

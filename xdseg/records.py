@@ -11,7 +11,7 @@ from typing import Any
 from xdseg import __version__
 from xdseg.cells import RESULTS, Cell, Context, Pair, score_payload
 from xdseg.errors import BadInput
-from xdseg.files import write_json
+from xdseg.files import temporary, write_json
 
 COMMITTED = Path("records")
 PRODUCED = RESULTS / "records"
@@ -50,7 +50,9 @@ def _scored_alike(path: Path, context: Context) -> bool:
     return known and record["origin"] == ENTERED and record["scored_as"] == score_payload(context, pair)
 
 
-def make_record(cell: Cell, *, run: dict[str, Any], predictions: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
+def make_record(
+    cell: Cell, *, run: dict[str, Any], predictions: dict[str, Any], score: dict[str, Any]
+) -> dict[str, Any]:
     """The record of a cell from its three receipts."""
     protocol = cell.context.protocol
     predicted = predictions["targets"][cell.pair.target]
@@ -96,8 +98,6 @@ def head(context: Context, pair: Pair, seed: int) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any], confusion: Path) -> None:
     """Write a record, its per-image confusion first, so that a record is never without it."""
-    from xdseg.files import temporary
-
     with temporary(confusion_of(path)) as unfinished:
         unfinished.write_bytes(confusion.read_bytes())
     write_json(path, record)

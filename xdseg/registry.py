@@ -59,7 +59,5 @@ SEGMENTERS = Registry("segmenter")
 ADAPTATIONS = Registry("adaptation")
 
 SEGMENTERS.add(
-    Component(
-        "deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1
-    )
+    Component("deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1)
 )

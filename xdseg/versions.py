@@ -35,7 +35,12 @@ VERSIONS = {
 SOURCES = {
     "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
     "board": ("reporting/*.py",),
-    "contract": ("segmenters/contract.py", "segmenters/dense.py", "segmenters/parameters.py", "adaptations/contract.py"),
+    "contract": (
+        "segmenters/contract.py",
+        "segmenters/dense.py",
+        "segmenters/parameters.py",
+        "adaptations/contract.py",
+    ),
     "inference": ("evaluation/inference.py", "evaluation/predictions.py", "settings/evaluation.py"),
     "loading": ("data/loading.py", "training/streams.py"),
     "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py"),

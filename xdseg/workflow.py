@@ -103,7 +103,7 @@ class Plan:
     def board(self) -> str:
         """Folder of the board; its name says which scores it shows."""
         shown = [[cell.method, str(cell.pair), cell.seed, cell.score] for cell in self.cells]
-        payload = {"cells": shown, "entered": self.entered, "version": VERSIONS["board"], "grid": self.params.grid.protocol}
+        payload = {"cells": shown, "entered": self.entered, "version": VERSIONS["board"]}
         return f"{RESULTS}/{self.context.suite}/board-{short(fingerprint(payload))}"
 
     @property
@@ -113,7 +113,7 @@ class Plan:
 
     def folder(self, wildcards: Any) -> str:
         """Folder of the run that a rule's wildcards stand for."""
-        return "results/{0.suite}/{0.method}/{0.pair}/s{0.seed}-{0.train}".format(wildcards)
+        return f"{RESULTS}/{wildcards.suite}/{wildcards.method}/{wildcards.pair}/s{wildcards.seed}-{wildcards.train}"
 
     def cell_folder(self, wildcards: Any) -> str:
         """Folder of the predictions that a rule's wildcards stand for."""
@@ -121,7 +121,8 @@ class Plan:
 
     def record_path(self, wildcards: Any) -> str:
         """Record that a rule's wildcards stand for."""
-        return "results/records/{0.suite}/{0.method}/{0.source}--{0.target}/s{0.seed}-{0.score}.json".format(wildcards)
+        pair = f"{wildcards.source}--{wildcards.target}"
+        return f"{PRODUCED}/{wildcards.suite}/{wildcards.method}/{pair}/s{wildcards.seed}-{wildcards.score}.json"
 
     def resources(self, folder: str) -> dict[str, Any]:
         """Memory (MB), minutes and GPUs of a run, from pipeline/resources.yaml."""

@@ -55,7 +55,7 @@ class Adaptation(nn.Module, ABC):
         """Called at most once per step, through `step.pseudo_labels()`."""
         raise NotImplementedError(f"{type(self).__name__} provides no pseudo-labels")
 
-    def after_step(self, step: "Step") -> None:  # noqa: B027  (few keep statistics)
+    def after_step(self, step: "Step") -> None:
         """Called after the optimiser; with accumulation, `step` is that of the last round."""
 
     def parameter_groups(self, recipe: Training) -> list[dict]:

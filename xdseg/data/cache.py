@@ -24,7 +24,15 @@ CHANNELS = {"images": 3, "labels": 1}
 
 
 def fill_from_folder(
-    index: Path, lock: FolderLock, name: str, settings: FolderSuite, *, domain: str, split: str, what: What, cache_gb: float
+    index: Path,
+    lock: FolderLock,
+    name: str,
+    settings: FolderSuite,
+    *,
+    domain: str,
+    split: str,
+    what: What,
+    cache_gb: float,
 ) -> str:
     """Decode a split of a folder suite into a store; returns a line about it. Raises BadInput if the files changed."""
     layout = read_layout(name, settings)

@@ -85,7 +85,9 @@ def read_layout(name: str, settings: FolderSuite) -> FolderLayout:
     try:
         contents = SuiteFile.model_validate(json.loads(path.read_text()))
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; set suites.{name}.root, or XDSEG_DATA to the folder it lies in") from None
+        raise BadInput(
+            f"{path}: no such file; set suites.{name}.root, or XDSEG_DATA to the folder it lies in"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BadInput(f"{path}: not readable as JSON: {error}") from None
     except ValidationError as error:
@@ -121,7 +123,7 @@ def _domain_faults(domain: str, entry: DomainEntry, classes: list[str]):
     if not NAME.fullmatch(domain):
         yield f"{where}: a domain is named by letters and digits, with single _ . - between"
     if not entry.splits:
-        yield f"{where}: no split; say how many images each has, as in \"train\": 20"
+        yield f'{where}: no split; say how many images each has, as in "train": 20'
     for split, count in entry.splits.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             yield f"{where}.{split}: expected a number of images, got {count!r}"

@@ -26,38 +26,41 @@ class PixelStore:
     index: Path
 
     @cached_property
-    def _contents(self) -> dict:
+    def contents(self) -> dict:
+        """The index: digest, names, shapes, and offsets or files."""
         try:
             return json.loads(self.index.read_text())
         except (OSError, ValueError) as error:
-            raise BadInput(f"{self.index}: no readable index of decoded pixels ({error}); delete it and run again") from error
+            raise BadInput(
+                f"{self.index}: no readable index of decoded pixels ({error}); delete it and run again"
+            ) from error
 
     @cached_property
     def _pixels(self) -> np.ndarray:
         path = self.index.with_suffix(".bin")
-        if not path.exists() or path.stat().st_size != self._contents["bytes"]:
+        if not path.exists() or path.stat().st_size != self.contents["bytes"]:
             raise BadInput(f"{path}: missing or cut short; delete {self.index} and run again")
         return np.memmap(path, dtype=np.uint8, mode="r")
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the images, without ending."""
-        return tuple(self._contents["names"])
+        return tuple(self.contents["names"])
 
     @property
     def digest(self) -> str:
         """Digest of the files that the pixels were decoded from, as in the suite's lock."""
-        return self._contents["digest"]
+        return self.contents["digest"]
 
     def __len__(self) -> int:
-        return len(self._contents["names"])
+        return len(self.contents["names"])
 
     def shape(self, position: int) -> tuple[int, ...]:
         """(H, W, 3) or (H, W) of one array, without reading it."""
-        return tuple(self._contents["shapes"][position])
+        return tuple(self.contents["shapes"][position])
 
     def __getitem__(self, position: int) -> np.ndarray:
-        shape, start = self.shape(position), self._contents["offsets"][position]
+        shape, start = self.shape(position), self.contents["offsets"][position]
         return self._pixels[start : start + int(np.prod(shape))].reshape(shape)
 
 
@@ -79,14 +82,16 @@ class FileStore(PixelStore):
     """The same arrays decoded from their files whenever asked, for splits too large to keep decoded."""
 
     def __getitem__(self, position: int) -> np.ndarray:
-        path = Path(self._contents["files"][position])
+        path = Path(self.contents["files"][position])
         array = read_label(path) if len(self.shape(position)) == LABEL_DIMENSIONS else read_image(path)
         if array.shape != self.shape(position):
             raise BadInput(f"{path}: another size than when it was checked; run `xdseg prepare` again")
         return array
 
 
-def write_file_store(index: Path, *, names: Iterable[str], files: Iterable[Path], shapes: Iterable, digest: str) -> None:
+def write_file_store(
+    index: Path, *, names: Iterable[str], files: Iterable[Path], shapes: Iterable[tuple[int, ...]], digest: str
+) -> None:
     """Write the index of a store that decodes on the fly."""
     paths = [str(path.resolve()) for path in files]
     write_json(index, {"digest": digest, "names": list(names), "shapes": list(shapes), "files": paths})
@@ -95,4 +100,4 @@ def write_file_store(index: Path, *, names: Iterable[str], files: Iterable[Path]
 def open_store(index: Path) -> PixelStore:
     """The store behind an index, decoded or not."""
     store = PixelStore(index)
-    return FileStore(index) if "files" in store._contents else store
+    return FileStore(index) if "files" in store.contents else store

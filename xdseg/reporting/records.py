@@ -83,5 +83,5 @@ def load_record(path: Path) -> dict[str, Any]:
 
 
 def _fault(fault: dict[str, Any]) -> str:
-    key, finding = ".".join(map(str, fault["loc"])), fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"{key}: {finding}" if key else finding
+    key, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}" if key else message

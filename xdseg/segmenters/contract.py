@@ -137,10 +137,10 @@ class Segmenter(nn.Module, ABC):
         """What `predict` gave, as probabilities; mask classifiers override the softmax."""
         return scores.softmax(1)
 
-    def set_progress(self, step: int, total: int) -> None:  # noqa: B027  (most networks anneal nothing)
+    def set_progress(self, step: int, total: int) -> None:
         """Called before each step; whatever anneals derives from these two numbers, never from a counter."""
 
-    def load_pretrained(self) -> None:  # noqa: B027  (from scratch unless overridden)
+    def load_pretrained(self) -> None:
         """Load the published weights that the settings name. Raises BadInput if they are missing or do not fit."""
 
     def is_head(self, parameter: str) -> bool:

@@ -17,8 +17,8 @@ class Method(Settings):
     )
     segmenter: str = Field(description="a name from segmenters:")
     adaptations: tuple[str, ...] = Field((), description="names from adaptations:, in order")
-    training: dict[str, Any] = {}
-    augmentation: dict[str, Any] = {}
+    training: dict[str, Any] = Field({}, description="what differs from the protocol's training")
+    augmentation: dict[str, Any] = Field({}, description="what differs from the protocol's augmentation")
     start: str | None = Field(None, description="method whose run on the same source this one starts from")
     host: str | None = Field(None, description="row that gains are computed against")
     floor: str | None = Field(None, description="row without adaptation, same segmenter")
@@ -29,10 +29,10 @@ class Method(Settings):
 class Protocol(Settings):
     """What all methods of a grid share: optimisation, augmentation, inference and scoring."""
 
-    training: dict[str, Any]
-    augmentation: dict[str, Any]
-    inference: dict[str, Any] = {}
-    scoring: dict[str, Any] = {}
+    training: dict[str, Any] = Field(description="see xdseg.settings.training.Training")
+    augmentation: dict[str, Any] = Field(description="see xdseg.settings.training.Augmentation")
+    inference: dict[str, Any] = Field({}, description="see xdseg.settings.evaluation.Inference")
+    scoring: dict[str, Any] = Field({}, description="see xdseg.settings.evaluation.Scoring")
     train_split: str = "train"
     eval_split: str = "val"
     note: str = Field("", description="what a reader of the table must know")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xdseg.files import temporary
 from xdseg.params import Params
-from xdseg.records import COMMITTED, PRODUCED, confusion_of, read_json
+from xdseg.records import COMMITTED, PRODUCED, confusion_of
 from xdseg.workflow import Plan
 
 REPORTS = Path("reports")
@@ -13,7 +13,8 @@ UNPUBLISHED = {".log", ".time"}  # of the rule that built the board; they differ
 
 def board(folder: Path, params: Params, *, partial: bool = False) -> None:
     """Build the board of the grid into `folder`; `partial` shows the cells without a record as missing."""
-    from xdseg.reporting.board import build_board  # imports pandas and matplotlib
+    from xdseg.reporting.board import build_board  # imports matplotlib
+    from xdseg.reporting.records import load_record
 
     plan = Plan(params)
     expected = [
@@ -27,8 +28,10 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
         for cell in plan.cells
     ]
     paths = [Path(path) for path in [*plan.records, *plan.entered]]
-    records = [read_json(path) for path in paths if path.exists() or not partial]
-    build_board(suite=plan.context.suite, classes=plan.context.lock.classes, expected=expected, records=records, out=folder)
+    records = [load_record(path) for path in paths if path.exists() or not partial]
+    build_board(
+        suite=plan.context.suite, classes=plan.context.lock.classes, expected=expected, records=records, out=folder
+    )
 
 
 def publish(folder: Path, params: Params) -> None:

@@ -20,15 +20,19 @@ def train(receipt: Path, context: Context) -> None:
     """Train a run, or adopt what lies in its folder, and write the receipt."""
     run = find_run(context, receipt.parent)
     with run_lock(run.folder):
-        if receipt.exists() and (run.folder / WEIGHTS).exists():
-            if read_json(receipt).get("fingerprint") == run.fingerprint:
-                print(f"{run.name}: already trained", flush=True)
-                return
+        if _done(run, receipt):
+            print(f"{run.name}: already trained", flush=True)
+            return
         from xdseg.training.loop import train as run_training  # imports torch
 
         started = now()
         result = run_training(make_job(run), run.folder, runtime=context.params.runtime)
         write_json(receipt, make_receipt(run, result, started=started, ended=now()))
+
+
+def _done(run: Run, receipt: Path) -> bool:
+    here = receipt.exists() and (run.folder / WEIGHTS).exists()
+    return here and read_json(receipt).get("fingerprint") == run.fingerprint
 
 
 def make_job(run: Run) -> TrainingJob:

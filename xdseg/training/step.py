@@ -63,7 +63,8 @@ class Step:
 
     def teacher(self, view: str) -> Tensor:
         """Probabilities (B, K, H, W) of the teacher, without gradient. Only if an adaptation needs a teacher."""
-        return self._once("teacher", view, lambda name: self._module.teacher.probabilities(self.view(name)))
+        teacher = _present(self._module.teacher, "teacher")
+        return self._once("teacher", view, lambda name: teacher.probabilities(self.view(name)))
 
     def reference(self, view: str) -> Features:
         """Features of the segmenter before training, without gradient. Only if an adaptation needs them."""
@@ -71,7 +72,8 @@ class Step:
 
     def pseudo_labels(self) -> PseudoLabels:
         """Of the target's images, from the one adaptation of the method that provides them."""
-        return self._once("pseudo_labels", "target", lambda _: self._module.provider.pseudo_labels(self))
+        provider = _present(self._module.provider, "pseudo_labels")
+        return self._once("pseudo_labels", "target", lambda _: provider.pseudo_labels(self))
 
     def steer(self) -> Steer | None:
         """The bias that adaptations put on the student's attention."""
@@ -95,7 +97,16 @@ class Step:
 
     @torch.no_grad()
     def _reference(self, view: str) -> Features:
-        return self._module.reference.encode(self.view(view))
+        return _present(self._module.reference, "reference").encode(self.view(view))
 
     def _stream_name(self, name: str) -> str:
         return f"{name}#{self._round}" if self._round else name
+
+
+def _present(part: T | None, need: str) -> T:
+    """What an adaptation asks for. Raises LookupError where none declared that it needs it."""
+    if part is None:
+        raise LookupError(
+            f"there is no {need} in this method: the adaptation that asks for it must declare Needs({need}=...)"
+        )
+    return part

@@ -32,9 +32,9 @@ class TrainStep(nn.Module):
         self._step: Step | None = None
 
     @property
-    def provider(self) -> Adaptation:
-        """The adaptation that gives pseudo-labels."""
-        return next(adaptation for adaptation in self.adaptations.values() if adaptation.provides_pseudo_labels)
+    def provider(self) -> Adaptation | None:
+        """The adaptation that gives pseudo-labels, if there is one."""
+        return next((part for part in self.adaptations.values() if part.provides_pseudo_labels), None)
 
     def train(self, mode: bool = True) -> "TrainStep":
         """Set the mode of all parts but the reference, which stays as at test time."""

@@ -16,7 +16,7 @@ from xdseg.data.streetworld.style import Style
 RGB = tuple[float, float, float]
 Number = TypeVar("Number", float, np.ndarray)
 
-LAMP_COLOUR: RGB = (1.0, 0.80, 0.50)  # sodium and warm LED
+LAMP_COLOUR: RGB = (1.0, 0.88, 0.68)  # warm LED
 POOL_RADIUS = 5.0  # m; where a street lamp's light has fallen to a quarter
 HEADLIGHT_REACH = 14.0  # m; where the own headlights have fallen to half
 
