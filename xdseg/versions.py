@@ -36,16 +36,22 @@ SOURCES = {
     "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
     "board": ("reporting/*.py",),
     "contract": (
+        "adaptations/build.py",
+        "segmenters/build.py",
+        "segmenters/weights.py",
         "segmenters/contract.py",
         "segmenters/dense.py",
         "segmenters/parameters.py",
         "adaptations/contract.py",
     ),
-    "inference": ("evaluation/inference.py", "evaluation/predictions.py", "settings/evaluation.py"),
+    "inference": ("data/tensors.py", "evaluation/inference.py", "evaluation/predictions.py", "settings/evaluation.py"),
     "loading": ("data/loading.py", "training/streams.py"),
     "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py"),
     "training": (
-        *(f"training/{name}.py" for name in ("loop", "optimisers", "schedule", "step", "teacher", "train_step")),
+        *(
+            f"training/{name}.py"
+            for name in ("device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
+        ),
         "settings/training.py",
     ),
     "streetworld": ("data/streetworld/*.py",),
