@@ -18,6 +18,7 @@ from xdseg.segmenters.weights import fit, read_weights
 from xdseg.settings.base import Settings
 from xdseg.training.streams import global_draws
 
+PLAIN_FILE = 0o666
 RESUME, WEIGHTS, REPORT = "resume.pt", "weights.safetensors", "training.json"
 
 
@@ -51,6 +52,7 @@ def save_weights(folder: Path, state: dict[str, Tensor], report: dict[str, Any],
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     with temporary(folder / WEIGHTS) as unfinished:
         save_file(tensors, unfinished, metadata={"fingerprint": fingerprint})
+        unfinished.chmod(folder.stat().st_mode & PLAIN_FILE)  # safetensors keeps others out; the folder may share
         report = {**report, "fingerprint": fingerprint, "weights_sha256": file_digest(unfinished)}
         write_json(folder / REPORT, report)
     (folder / RESUME).unlink(missing_ok=True)
