@@ -34,7 +34,7 @@ $(READY): requirements.txt pyproject.toml
 # own lock is stale and may be removed. A second make in the same folder says so and ends.
 leaderboard: $(READY)
 	@mkdir -p results
-	@flock --nonblock --conflict-exit-code 2 results/.making sh -c 'snakemake --unlock --quiet all >/dev/null 2>&1; exec snakemake --cores $(CORES) $(ARGS)' || { code=$$?; [ $$code -ne 2 ] || echo "make: another 'make leaderboard' is at work in this folder, or the settings are wrong (see above)"; exit $$code; }
+	@flock --nonblock --conflict-exit-code 75 results/.making sh -c 'snakemake --unlock --quiet all >/dev/null 2>&1; exec snakemake "$$@"' make --cores $(CORES) $(ARGS) || { code=$$?; [ $$code -ne 75 ] || echo "make: another 'make leaderboard' is at work in this folder"; exit $$code; }
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -9,8 +9,9 @@ from conftest import small_config
 from PIL import Image
 
 from xdseg.cli import main
+from xdseg.errors import BadInput
 from xdseg.params import merge, parse
-from xdseg.stages.board import board
+from xdseg.stages.board import board, publish
 from xdseg.workflow import Plan
 
 
@@ -53,21 +54,40 @@ def test_scores_by_hand(predictions, data):
     assert path.with_suffix(".npz").exists()
 
 
-def test_row_stands_on_the_board_flagged(predictions, tmp_path):
+def test_row_stands_on_the_board_flagged(predictions):
     """The board shows it as entered, beside the grid's own rows."""
     assert enter(predictions, "--setting", "uda") == 0
     params = parse(merge(small_config(pairs=["a->b"]), {}))
     assert len(Plan(params).entered) == 1
-    board(tmp_path / "board", params, partial=True)
-    (row,) = [r for r in (tmp_path / "board/cells.csv").read_text().splitlines() if r.startswith("my-net,")]
+    folder = Path(Plan(params).partial)
+    board(folder, params, partial=True)
+    (row,) = [r for r in (folder / "cells.csv").read_text().splitlines() if r.startswith("my-net,")]
     assert row.startswith("my-net,uda,a,b,0,ok,") and ",predictions," in row
 
 
-def test_entered_under_other_rules_is_left_out(predictions):
+def test_entered_under_other_rules_is_left_out(project, predictions):
     """A row that was scored over other classes is not set beside this grid's."""
     assert enter(predictions) == 0
     other = merge(small_config(), {"protocols": {"tiny": {"scoring": {"subset": ["ground", "sky"]}}}})
     assert Plan(parse(other)).entered == []
+    project.write(other)
+    assert enter(predictions) == 0
+    assert len(records()) == 2, "nor does entering it under other rules take the first one away"
+    assert len(Plan(parse(other)).entered) == len(Plan(parse(small_config())).entered) == 1
+
+
+def test_damaged_record_is_one_line(predictions):
+    """A plan does not die of a broken file that somebody committed."""
+    assert enter(predictions) == 0
+    records()[0].write_text('{"origin": "predictions"}')
+    with pytest.raises(BadInput, match=r"records/toy/my-net/.*delete it and enter the row again"):
+        Plan(parse(small_config())).entered  # noqa: B018
+
+
+def test_board_of_other_settings_is_refused(project):
+    """A stale table is not published."""
+    with pytest.raises(BadInput, match="not the board of the settings in force"):
+        publish(Path("results/toy/board-00000000"), parse(small_config()))
 
 
 def test_entering_again_replaces(predictions):
@@ -104,7 +124,9 @@ def test_bad_predictions_are_refused_whole(predictions, capsys, spoil, message):
         (["--method", "oracle", "--pair", "a->b"], "params.yaml defines it"),
         (["--method", "My Net", "--pair", "a->b"], "a method is named by"),
         (["--method", "my-net", "--pair", "a->c"], "no domain 'c'"),
-        (["--method", "my-net", "--pair", "ab"], "is no pair"),
+        (["--method", "my-net", "--pair", "ab"], "--pair ab: 'ab' is no pair"),
+        (["--method", "my-net", "--pair", "b->b"], "b is source and target"),
+        (["--method", "my-net", "--pair", "a->b", "--seed", "-1"], "a seed is 0 or more"),
         (["--method", "my-net"], "together"),
     ],
 )

@@ -100,7 +100,7 @@ def test_ungranted_labels_are_not_named(project):
 @pytest.mark.slow
 @pytest.mark.skipif(not (REAL_DATA / "vessels").is_dir(), reason="no real photographs here; set XDSEG_DATA")
 def test_poison_on_real_photographs(project, data, tmp_path):
-    """The same on retinal photographs: labels of STARE's training split are garbage, then gone."""
+    """The same on retinal photographs: all labels of STARE's training split are garbage."""
     source = REAL_DATA / "vessels"
     for old, new in (("drive", "a"), ("stare", "b")):
         shutil.rmtree(data / "toy" / new)

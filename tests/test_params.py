@@ -35,13 +35,67 @@ def test_misspelt_key_inside_a_suite_is_found_through_the_union():
     assert "suites.toy.rot: no such key; did you mean 'root'?" in refused(config)
 
 
-def test_misspelt_training_key_is_refused_when_the_grid_resolves():
-    """Settings of a protocol are checked with the method's own changes merged in."""
-    config = small_config()
+def test_misspelt_training_key_is_refused():
+    """In a protocol or in a method's own changes, whether or not the grid asks for that method."""
+    config = small_config(methods=["source-only"])
     config["protocols"]["tiny"]["training"]["stepz"] = 3
-    context = Context.of(parse(config))
-    with pytest.raises(BadInput, match=r"training.*stepz: no such key; did you mean 'steps'\?"):
-        context.learnt(context.params.methods["oracle"])
+    assert refused(config) == "params: protocols.tiny.training.stepz: no such key; did you mean 'steps'?"
+    config = small_config(methods=["source-only"])
+    config["methods"]["oracle"]["augmentation"] = {"crp": 3}
+    assert refused(config) == "params: methods.oracle.augmentation.crp: no such key; did you mean 'crop'?"
+
+
+@pytest.mark.parametrize(
+    "place, key, value, message",
+    [
+        ("training", "lr", float("inf"), "protocols.tiny.training.lr: input should be a finite number"),
+        ("training", "accumulate", 3, "accumulate"),
+        ("augmentation", "scale", [2.0, 0.5], "augmentation.scale: value error, expected two positive numbers"),
+        ("inference", "size", 0, "inference.size: value error, expected native, [height, width] or"),
+        ("inference", "size", [3, 4, 5], "inference.size: value error, expected native, [height, width] or"),
+        ("inference", "mode", "slide", "mode slide needs window and stride"),
+        ("scoring", "absent", "keep", "protocols.tiny.scoring.absent: input should be 'drop' or 'field', got"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(place, key, value, message):
+    """Each names its key and what is wanted."""
+    config = small_config()
+    config["protocols"]["tiny"].setdefault(place, {})[key] = value
+    assert message in refused(config)
+
+
+def test_evaluating_on_the_training_split_is_refused():
+    """An oracle must not be tested on the images it learnt."""
+    config = small_config()
+    config["protocols"]["tiny"]["eval_split"] = "train"
+    assert "train_split and eval_split are one" in refused(config)
+
+
+def test_starts_must_begin_somewhere():
+    """A method that starts from itself, directly or not, never begins."""
+    config = small_config()
+    config["methods"]["oracle"]["start"] = "source-aug"
+    config["methods"]["source-aug"]["start"] = "oracle"
+    assert "start: source-aug -> oracle -> source-aug never begins" in refused(config)
+
+
+def test_pairs_and_seeds_are_checked():
+    """One message each, without the words of a type checker."""
+    assert refused(small_config(pairs="al")).startswith("params: grid.pairs: value error, expected `all` or a list")
+    assert "grid.seeds.0: input should be greater than or equal to 0" in refused(small_config(seeds=[-1]))
+
+
+def test_path_of_a_generator_setting_is_whole():
+    """A suite may be called like its kind."""
+    config = small_config()
+    config["suites"]["streetworld"] = {"kind": "streetworld", "generator": {"heigth": 3}}
+    assert "suites.streetworld.generator.heigth: no such key; did you mean 'height'?" in refused(config)
+
+
+@pytest.mark.parametrize("plugins", [5, "my.module", ["no.such.module"], [3]])
+def test_plugins_that_cannot_be_imported(plugins):
+    """A line, whatever stands there."""
+    assert refused(small_config() | {"plugins": plugins}).startswith("params: plugins: ")
 
 
 def test_unknown_names_are_answered_with_the_nearest():

@@ -93,10 +93,10 @@ def test_a_deflated_zip_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("image", "line"),
     [
-        (Image.fromarray(np.dstack([IDS] * 3)), "a.png: 8-bit image of mode RGB; write class ids as 8-bit single"),
-        (Image.fromarray(IDS).convert("RGBA"), "a.png: 8-bit image of mode RGBA"),
-        (Image.fromarray(IDS * 255).convert("1"), "a.png: 1-bit image of mode 1"),
-        (Image.fromarray(IDS.astype(np.uint16)), "a.png: 16-bit image of mode I;16"),
+        (Image.fromarray(np.dstack([IDS] * 3)), "a.png: an image of 3 channels; write class ids as 8-bit single"),
+        (Image.fromarray(IDS).convert("RGBA"), "a.png: an image of 4 channels"),
+        (Image.fromarray(IDS * 255).convert("1"), "a.png: an image of 1 bits a pixel"),
+        (Image.fromarray(IDS.astype(np.uint16)), "a.png: an image of 16 bits a pixel"),
     ],
     ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
 )
@@ -112,7 +112,7 @@ def test_a_four_bit_grey_png_is_refused(tmp_path):
     """Decoders stretch 4-bit grey to 0..255, which would turn id 1 into id 17 without a word."""
     (tmp_path / "a.png").write_bytes(grey_png([b"\x01\x10"], width=4, depth=4))
     assert np.asarray(Image.open(tmp_path / "a.png")).tolist() == [[0, 17, 17, 0]]
-    with pytest.raises(BadInput, match="4-bit image of mode L"):
+    with pytest.raises(BadInput, match="an image of 4 bits a pixel"):
         read_prediction(tmp_path, "a")
 
 

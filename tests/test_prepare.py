@@ -9,6 +9,7 @@ from conftest import edit_suite_file
 from PIL import Image
 
 from xdseg.cli import main
+from xdseg.params import merge
 
 
 def faults(capsys) -> list[str]:
@@ -105,7 +106,7 @@ def test_rgb_label(project, data, capsys):
 def test_sixteen_bit_label(project, data, capsys):
     """Nor are 16-bit values, which reading as 8 bits would fold."""
     Image.fromarray(np.zeros((24, 32), np.uint16)).save(data / "toy/a/labels/00.png")
-    assert "toy/a/labels/00.png: a label of mode I;16" in only_fault(capsys)
+    assert "toy/a/labels/00.png: a label of 16 bits a pixel" in only_fault(capsys)
 
 
 def test_palette_label_counts_by_index(project, data):
@@ -135,6 +136,37 @@ def test_count_mismatch(project, data, capsys):
     """The list and suite.json must agree."""
     (data / "toy/a/val.txt").write_text("04\n")
     assert "val.txt: lists 1 images, suite.json says 2" in only_fault(capsys)
+
+
+def test_two_bit_label(project, data, capsys):
+    """A grey PNG of 2 bits would be stretched when decoded: id 3 would become 255, which is ignore."""
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save(data / "toy/a/labels/00.png", bits=2)
+    assert "toy/a/labels/00.png: a label of 2 bits a pixel" in only_fault(capsys)
+
+
+def test_one_image_under_two_names(project, data, capsys):
+    """A copy of a training image in the evaluation split is as bad as its name there."""
+    (data / "toy/a/images/05.png").write_bytes((data / "toy/a/images/00.png").read_bytes())
+    assert "05 of val is the image 00 of train; keep it in one split" in only_fault(capsys)
+
+
+def test_list_with_endings(project, data, capsys):
+    """The usual mistake gets its own hint."""
+    (data / "toy/a/val.txt").write_text("04.png\n05\n")
+    assert "04.png.*: missing; lists name images without ending" in faults(capsys)[0]
+
+
+def test_list_in_another_encoding(project, data, capsys):
+    """Not a traceback."""
+    (data / "toy/a/val.txt").write_bytes(b"\xff\xfe0\x004\x00")
+    assert "toy/a/val.txt: missing or not UTF-8" in faults(capsys)[0]
+
+
+@pytest.mark.parametrize("pattern", ["(", "^0"])
+def test_bad_group_pattern(project, data, capsys, pattern):
+    """In suite.json or in params.yaml."""
+    project.write(merge(project.config, {"suites": {"toy": {"groups": {"a": pattern}}}}))
+    assert "suites.toy.groups.a: " in faults(capsys)[0]
 
 
 def test_all_faults_at_once(project, data, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_config
+from conftest import edit_suite_file, small_config
 from PIL import Image
 
 from xdseg.cells import Context
@@ -61,6 +61,23 @@ def test_store_cut_short_is_refused(tmp_path):
     index.with_suffix(".bin").write_bytes(b"\1\1")
     with pytest.raises(BadInput, match="missing or cut short; delete"):
         open_store(index)[0]
+
+
+def test_file_changed_after_the_index_is_refused_on_the_fly(project, data):
+    """What is decoded later is still what was locked."""
+    store = filled("labels", runtime={"cache_gb": 0})
+    path = data / "toy/a/labels/01.png"
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save(path)
+    assert store[0].shape == (24, 32)
+    with pytest.raises(BadInput, match=r"labels/01\.png: changed since it was checked"):
+        store[1]
+
+
+def test_suite_file_that_means_other_ids_is_not_the_lock(project, data):
+    """Swapped class names would train under the wrong ones."""
+    edit_suite_file(data / "toy", classes=["thing", "ground", "sky"])
+    with pytest.raises(BadInput, match=r"suite\.json: classes is not that of data/locks/toy\.json"):
+        filled("labels")
 
 
 def test_changed_folder_is_not_the_lock(project, data):

@@ -8,7 +8,7 @@ worker count. Digests of labels are read when a fingerprint needs them and not b
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from xdseg.canonical import fingerprint, short
 from xdseg.data.locks import FolderLock, StreetworldLock, open_lock
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.scores import kept_classes
+from xdseg.files import file_digest
 from xdseg.params import NAME, Params, checked
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.settings.base import Settings
@@ -25,6 +26,7 @@ from xdseg.settings.training import Augmentation, Training
 from xdseg.versions import VERSIONS
 
 RESULTS = Path("results")
+PUBLISHED_WEIGHTS = ("imagenet",)  # fetched by the library that publishes them
 ARROW = "->"
 UNITE = "+"  # between the domains of one source
 TRAIN_VERSIONS = ("augmentation", "contract", "loading", "training")
@@ -39,12 +41,12 @@ class Pair:
     target: str
 
     @classmethod
-    def parse(cls, text: str) -> "Pair":
+    def parse(cls, text: str, *, where: str = "params: grid.pairs") -> "Pair":
         """Read `a->b` or `a+b->c`. Raises BadInput."""
         source, arrow, target = (part.strip() for part in text.partition(ARROW))
         domains = tuple(sorted(source.split(UNITE)))
         if not arrow or not all(NAME.fullmatch(d) for d in (*domains, target)) or len(set(domains)) < len(domains):
-            raise BadInput(f"params: grid.pairs: {text!r} is no pair; write source->target, or a+b->c")
+            raise BadInput(f"{where}: {text!r} is no pair; write source->target, or a+b->c")
         return cls(domains, target)
 
     @property
@@ -80,6 +82,11 @@ class Context:
         return self.params.protocols[self.params.grid.protocol]
 
     @cached_property
+    def known_runs(self) -> "dict[tuple, Run]":
+        """Runs by key: cells that share a run share its fingerprint, which takes time to make."""
+        return {}
+
+    @cached_property
     def inference(self) -> Inference:
         """How target images are segmented."""
         return checked(Inference, self.protocol.inference, self._where("inference"))
@@ -95,7 +102,7 @@ class Context:
     def recipe(self, method: Method, part: str, model: type[Settings]) -> Any:
         """The protocol's `training` or `augmentation` with the method's changes."""
         merged = getattr(self.protocol, part) | getattr(method, part)
-        return checked(model, merged, f"{self._where(part)} with the method's own")
+        return checked(model, merged, self._where(part))
 
     def learnt(self, method: Method) -> dict[str, Any]:
         """What a method learns with, apart from data and seed: equal for two methods that train the same."""
@@ -111,7 +118,26 @@ class Context:
 
 
 def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
-    return {"kind": kind, "version": registry[kind].version, "settings": settings.identity()}
+    identity = settings.identity()
+    if weights := identity.get("weights"):  # a file is what is in it, wherever it lies
+        identity["weights"] = weights_identity(weights)
+    return {"kind": kind, "version": registry[kind].version, "settings": identity}
+
+
+def weights_identity(weights: str) -> str:
+    """Digest of a weights file, or the name of published weights. Raises BadInput if the file is missing."""
+    if weights in PUBLISHED_WEIGHTS:
+        return weights
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise BadInput(f"params: segmenters: weights {weights}: no such file; name a file, or `imagenet`")
+    found = path.stat()
+    return _file_digest(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache
+def _file_digest(path: Path, *_: int) -> str:
+    return file_digest(path)
 
 
 @dataclass(frozen=True)
@@ -249,14 +275,17 @@ class Cell:
 
 
 def kept_in_pair(context: Context, pair: Pair) -> tuple[int, ...]:
-    """Ids of the classes scored on a pair: with `drop`, those that all its sources and its target know."""
+    """Ids of the classes scored on a pair: with `drop`, those that some source and the target know."""
     lock, protocol = context.lock, context.protocol
     if context.scoring.absent == "field":
         source_lacks, target_lacks = set(), set()
     else:
         source_lacks = set.intersection(*(lock.lacks(domain, protocol.train_split) for domain in pair.source))
         target_lacks = lock.lacks(pair.target, protocol.eval_split)
-    return kept_classes(context.scoring, lock.classes, source_lacks=source_lacks, target_lacks=target_lacks)
+    try:
+        return kept_classes(context.scoring, lock.classes, source_lacks=source_lacks, target_lacks=target_lacks)
+    except BadInput as error:
+        raise BadInput(f"{pair}: {error}") from None
 
 
 def score_payload(context: Context, pair: Pair) -> dict[str, Any]:
@@ -276,12 +305,19 @@ def run_of(context: Context, name: str, pair: Pair, seed: int) -> Run:
     """The run behind a cell. An oracle that trains like its floor is the floor's run at home."""
     method = context.params.methods[name]
     if method.setting == "source":
-        return Run(context, name, pair.source, None, seed)
-    if method.setting == "oracle":
-        floor = context.params.methods.get(method.floor or "")
-        same = floor and floor.setting == "source" and context.learnt(floor) == context.learnt(method)
-        return Run(context, method.floor if same else name, (pair.target,), None, seed)
-    return Run(context, name, pair.source, pair.target, seed)
+        run = Run(context, name, pair.source, None, seed)
+    elif method.setting == "oracle":
+        run = Run(context, method.floor if _like_floor(context, method) else name, (pair.target,), None, seed)
+    else:
+        run = Run(context, name, pair.source, pair.target, seed)
+    return context.known_runs.setdefault(run.key, run)
+
+
+def _like_floor(context: Context, method: Method) -> bool:
+    floor = context.params.methods.get(method.floor or "")
+    if not floor or floor.setting != "source" or floor.start != method.start:
+        return False
+    return context.learnt(floor) == context.learnt(method)
 
 
 @dataclass(frozen=True)
@@ -350,7 +386,10 @@ def refusal(context: Context, method: Method, pair: Pair) -> str | None:
     lock, train, evaluate = context.lock, context.protocol.train_split, context.protocol.eval_split
     if pair.target in pair.source:
         return f"{pair.target} is source and target"
-    trained = {"oracle": {pair.target}, "finetune": {*pair.source, pair.target}}.get(method.setting, set(pair.source))
+    if method.setting == "uda" and not lock.has(pair.target, train):
+        return f"{pair.target} has no split {train!r}"
+    # a pair whose source cannot train exists for no method, the oracle included: its classes are the pair's
+    trained = {*pair.source, *([pair.target] if method.setting in ("oracle", "finetune") else [])}
     for domain, split in [*((d, train) for d in sorted(trained)), (pair.target, evaluate)]:
         if not lock.has(domain, split):
             return f"{domain} has no split {split!r}"

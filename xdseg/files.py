@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,7 +16,7 @@ CHUNK = 1 << 20  # bytes read at a time when hashing
 def temporary(path: Path) -> Iterator[Path]:
     """A hidden name in the same folder, renamed to `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -19,9 +19,11 @@ from pydantic import BaseModel, Field, ValidationError
 from xdseg.errors import BadInput, suggest
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.base import Settings
+from xdseg.settings.evaluation import Inference, Scoring
 from xdseg.settings.methods import Grid, Method, Protocol
 from xdseg.settings.runtime import Runtime
 from xdseg.settings.suites import Suite
+from xdseg.settings.training import Augmentation, Training
 
 SLUG = re.compile(r"[a-z0-9]+(?:[+-][a-z0-9]+)*")
 NAME = re.compile(r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*")  # of suites, domains, splits: no -- and no +
@@ -71,13 +73,18 @@ def checked(model: type[Settings], values: dict[str, Any], where: str) -> Any:
 
 def _faults(error: ValidationError, model: type[BaseModel], where: str) -> Iterable[str]:
     for fault in error.errors():
-        # the tag of a discriminated union is part of pydantic's location, but no key of the file
-        path = [str(part) for part in fault["loc"] if part not in ("folder", "streetworld", "function-after")]
+        path = _file_keys(fault["loc"])
         key = ".".join(filter(None, [where, *path]))
         if fault["type"] == "extra_forbidden":
             yield f"{key}: no such key; {suggest(path[-1], _keys(model, fault['loc'][:-1]))}"
         else:
             yield f"{key}: {fault['msg'][:1].lower()}{fault['msg'][1:]}, got {_shown(fault['input'])}"
+
+
+def _file_keys(location: tuple) -> list[str]:
+    """pydantic's location without the tag of a suite's kind, which it holds and the file does not."""
+    keys = [str(part) for part in location]
+    return keys[:2] + keys[3:] if keys[:1] == ["suites"] and len(keys) > len(("suites", "name", "kind")) else keys
 
 
 def _shown(value: Any) -> str:
@@ -135,11 +142,14 @@ def load(overlays: Iterable[Path] = ()) -> Params:
 
 def parse(config: dict[str, Any]) -> Params:
     """Check a merged configuration. Raises BadInput that lists every fault."""
-    for module in config.get("plugins") or ():
+    plugins = config.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(module, str) for module in plugins):
+        raise BadInput(f"params: plugins: expected a list of modules, got {_shown(plugins)}")
+    for module in plugins:
         try:
             import_module(module)
-        except ImportError as error:
-            raise BadInput(f"params: plugins: cannot import {module!r}: {error}") from None
+        except Exception as error:  # whatever a module can raise while it is imported
+            raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)
@@ -168,13 +178,18 @@ def _check_references(params: Params) -> None:
     for kind in ("segmenters", "adaptations"):
         for name in getattr(params, kind):
             params.component(kind, name)
+    _check_recipes(params)
     for name, method in params.methods.items():
         _known(method.segmenter, f"methods.{name}.segmenter", params.segmenters)
         for adaptation in method.adaptations:
             _known(adaptation, f"methods.{name}.adaptations", params.adaptations)
+        if len(set(method.adaptations)) < len(method.adaptations):
+            raise BadInput(f"params: methods.{name}.adaptations: name each once")
         for role in ("host", "floor", "ceiling", "start"):
             if other := getattr(method, role):
                 _known(other, f"methods.{name}.{role}", params.methods)
+        _check_starts(params, name)
+        _check_recipes(params, name)
     grid = params.grid
     _known(grid.suite, "grid.suite", params.suites)
     _known(grid.protocol, "grid.protocol", params.protocols)
@@ -183,6 +198,28 @@ def _check_references(params: Params) -> None:
     for where, values in (("grid.methods", grid.methods), ("grid.seeds", grid.seeds)):
         if not values or len(set(values)) < len(values):
             raise BadInput(f"params: {where}: name at least one, and each once")
+
+
+def _check_starts(params: Params, name: str) -> None:
+    """Following `start` must come to an end."""
+    chain = [name]
+    while following := params.methods[chain[-1]].start:
+        if following in chain:
+            raise BadInput(f"params: methods.{name}.start: {' -> '.join([*chain, following])} never begins")
+        if following not in params.methods:
+            return  # reported where that method is checked
+        chain.append(following)
+
+
+def _check_recipes(params: Params, name: str | None = None) -> None:
+    """Each protocol is whole by itself, and each method's changes fit each, whether or not the grid asks for both."""
+    own = params.methods[name] if name else None
+    for key, protocol in params.protocols.items():
+        for part, model in (("training", Training), ("augmentation", Augmentation)):
+            where = f"methods.{name}.{part}" if name else f"protocols.{key}.{part}"
+            checked(model, getattr(protocol, part) | (getattr(own, part) if own else {}), where)
+        for part, model in () if name else (("inference", Inference), ("scoring", Scoring)):
+            checked(model, getattr(protocol, part), f"protocols.{key}.{part}")
 
 
 @lru_cache(maxsize=1)

@@ -22,9 +22,12 @@ ENTERED = "predictions"  # origin of a row that came from another code base's pr
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises BadInput naming the file and the mend."""
     try:
-        return json.loads(path.read_text())
+        contents = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: not readable ({error}); delete it and run again") from None
+    if not isinstance(contents, dict):
+        raise BadInput(f"{path}: expected a JSON object; delete it and run again")
+    return contents
 
 
 def matches(path: Path, cell: Cell) -> bool:
@@ -45,9 +48,15 @@ def entered_records(context: Context) -> list[Path]:
 
 def _scored_alike(path: Path, context: Context) -> bool:
     record = read_json(path)
-    pair = Pair(tuple(record["source"]), record["target"])
+    if record.get("origin") != ENTERED:
+        return False
+    try:
+        pair = Pair(tuple(record["source"]), record["target"])
+        scored_as = record["scored_as"]
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"{path}: no record of an entered row ({error}); delete it and enter the row again") from None
     known = {*pair.source, pair.target} <= {*context.lock.domains}
-    return known and record["origin"] == ENTERED and record["scored_as"] == score_payload(context, pair)
+    return known and scored_as == score_payload(context, pair)
 
 
 def make_record(

@@ -30,8 +30,8 @@ class Component:
         module, _, attribute = self.build.partition(":")
         try:
             return getattr(import_module(module), attribute)
-        except ImportError as error:
-            raise BadInput(f"{self.name}: cannot import {module}: {error}") from error
+        except (ImportError, AttributeError) as error:
+            raise BadInput(f"{self.name}: cannot load {self.build}: {error}") from error
 
 
 @dataclass

@@ -44,15 +44,22 @@ SOURCES = {
         "segmenters/parameters.py",
         "adaptations/contract.py",
     ),
-    "inference": ("data/tensors.py", "evaluation/inference.py", "evaluation/predictions.py", "settings/evaluation.py"),
-    "loading": ("data/loading.py", "training/streams.py"),
-    "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py"),
+    "inference": (
+        "data/tensors.py",
+        "evaluation/inference.py",
+        "evaluation/predictions.py",
+        "settings/evaluation.py",
+        "stages/predict.py",
+    ),
+    "loading": ("data/cache.py", "data/loading.py", "data/pixels.py", "data/store.py", "training/streams.py"),
+    "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py", "stages/score.py"),
     "training": (
         *(
             f"training/{name}.py"
-            for name in ("device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
+            for name in ("checkpoint", "device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
         ),
         "settings/training.py",
+        "stages/train.py",
     ),
     "streetworld": ("data/streetworld/*.py",),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py"),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xdseg.canonical import canonical_json, fingerprint, short
 from xdseg.cells import RESULTS, Cell, Context, Run, expand, predictions_path
@@ -20,6 +20,7 @@ from xdseg.versions import VERSIONS
 
 RESOURCES = Path("pipeline/resources.yaml")
 INTERRUPTED = ("on user request", "Will exit after finishing")  # what Snakemake logs on SIGINT and SIGTERM
+Asked = TypeVar("Asked")
 PARENT_VARIABLE = "XDSEG_DIE_WITH_PARENT"
 OFFLINE = ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")
 
@@ -42,13 +43,17 @@ class Plan:
         return {str(run.folder): run for run in self.expansion.runs}
 
     @cached_property
+    def cells_of_run(self) -> dict[str, list[Cell]]:
+        """Cells by folder of the run that they are evaluated from."""
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault(str(cell.run.folder), []).append(cell)
+        return found
+
+    @cached_property
     def predictions(self) -> dict[str, str]:
         """Receipt of predictions by folder of the run."""
-        return {str(cell.run.folder): str(predictions_path(cell.run, self.cells)) for cell in self._first_of_runs}
-
-    @property
-    def _first_of_runs(self) -> list[Cell]:
-        return list({cell.run.key: cell for cell in self.cells}.values())
+        return {folder: str(predictions_path(cells[0].run, cells)) for folder, cells in self.cells_of_run.items()}
 
     @cached_property
     def by_folder(self) -> dict[str, Cell]:
@@ -62,25 +67,25 @@ class Plan:
 
     def training_inputs(self, folder: str) -> list[str]:
         """What a training reads: decoded splits that its setting grants, and the run it starts from."""
-        run = self.runs[folder]
+        run = _asked(self.runs, folder)
         parent = [str(run.parent.folder / "run.json")] if run.parent else []
         return [cache_path(self.context, *seen) for seen in run.sees] + parent
 
     def prediction_inputs(self, folder: str) -> list[str]:
         """Images of all targets that the grid wants of a run."""
         split = self.context.protocol.eval_split
-        targets = sorted({cell.pair.target for cell in self.cells if str(cell.run.folder) == folder})
+        targets = sorted({cell.pair.target for cell in _asked(self.cells_of_run, folder)})
         return [cache_path(self.context, target, split, "images") for target in targets]
 
     def scoring_inputs(self, cell_folder: str) -> list[str]:
         """Predictions of the run and labels of the target."""
-        cell = self.by_folder[cell_folder]
+        cell = _asked(self.by_folder, cell_folder)
         labels = cache_path(self.context, cell.pair.target, self.context.protocol.eval_split, "labels")
         return [self.predictions[str(cell.run.folder)], labels]
 
     def record_inputs(self, record: str) -> list[str]:
         """The score and the receipts that a record is made of."""
-        cell = self.by_record[record]
+        cell = _asked(self.by_record, record)
         run = cell.run.folder
         return [str(cell.score_path), str(run / "run.json"), self.predictions[str(run)]]
 
@@ -103,7 +108,9 @@ class Plan:
     def board(self) -> str:
         """Folder of the board; its name says which scores it shows."""
         shown = [[cell.method, str(cell.pair), cell.seed, cell.score] for cell in self.cells]
-        payload = {"cells": shown, "entered": self.entered, "version": VERSIONS["board"]}
+        notes = [self.params.protocols[self.params.grid.protocol].note]
+        notes += [self.params.methods[name].note for name in self.params.grid.methods]
+        payload = {"cells": shown, "entered": self.entered, "notes": notes, "version": VERSIONS["board"]}
         return f"{RESULTS}/{self.context.suite}/board-{short(fingerprint(payload))}"
 
     @property
@@ -126,10 +133,20 @@ class Plan:
 
     def resources(self, folder: str) -> dict[str, Any]:
         """Memory (MB), minutes and GPUs of a run, from pipeline/resources.yaml."""
-        run = self.runs[folder]
-        table = read_yaml(RESOURCES)
-        kind = self.params.component("segmenters", run.definition.segmenter)[0]
-        return table["default"] | table.get(kind, {})
+        method = _asked(self.runs, folder).definition
+        kind, _ = self.params.component("segmenters", method.segmenter)
+        return self._resources["default"] | self._resources.get(kind, {})
+
+    @cached_property
+    def _resources(self) -> dict[str, dict[str, Any]]:
+        return read_yaml(RESOURCES)
+
+
+def _asked(known: dict[str, Asked], path: str) -> Asked:
+    """What a path of a rule stands for. Raises BadInput where the settings in force ask for no such file."""
+    if path not in known:
+        raise BadInput(f"{path}: the settings in force ask for no such file; `xdseg params` lists runs and cells")
+    return known[path]
 
 
 def cache_path(context: Context, domain: str, split: str, what: str) -> str:

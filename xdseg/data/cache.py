@@ -38,6 +38,7 @@ def fill_from_folder(
     layout = read_layout(name, settings)
     names = layout.names(domain, split)
     files = [_file(layout, domain, what, image) for image in names]
+    _check_declaration(layout, lock)
     digest = lock.images(domain, split) if what == "images" else lock.labels(domain, split)
     if digest_of(names, [file_digest(path) for path in files]) != digest:
         place = layout.root / domain / what
@@ -53,6 +54,14 @@ def fill_from_folder(
     return f"{domain} {split} {what}: {len(names)} decoded, {size / GIB:.3f} GiB"
 
 
+def _check_declaration(layout: FolderLayout, lock: FolderLock) -> None:
+    """Raises BadInput if suite.json means other ids than the lock: equal files would be read differently."""
+    for key in ("classes", "ignore_index"):
+        if getattr(layout.contents, key) != getattr(lock.contents, key):
+            path = layout.root / "suite.json"
+            raise BadInput(f"{path}: {key} is not that of {lock.path}; run `xdseg prepare {layout.name}`")
+
+
 def _file(layout: FolderLayout, domain: str, what: What, name: str) -> Path:
     paths = layout.index(domain, what).get(name, ())
     if len(paths) != 1:
@@ -63,14 +72,14 @@ def _file(layout: FolderLayout, domain: str, what: What, name: str) -> Path:
 def fill_from_generator(index: Path, settings: Streetworld, *, domain: str, split: str, what: What, digest: str) -> str:
     """Draw a split of streetworld into a store; returns a line about it."""
     count = getattr(settings, split)
-    names = [scene_name(position) for position in range(count)]
+    names = [scene_name(split, position) for position in range(count)]
     write_store(index, names=names, arrays=_scenes(settings, domain, split, what, count), digest=digest)
     return f"{domain} {split} {what}: {count} drawn"
 
 
-def scene_name(position: int) -> str:
-    """Name of a generated scene."""
-    return f"{position:05d}"
+def scene_name(split: str, position: int) -> str:
+    """Name of a generated scene, here and in a suite written by `xdseg render`: of one split only."""
+    return f"{split}_{position:05d}"
 
 
 def _scenes(settings: Streetworld, domain: str, split: str, what: What, count: int) -> Iterator[np.ndarray]:

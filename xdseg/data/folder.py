@@ -54,14 +54,14 @@ class FolderLayout:
         """Names in a split's list, in its order, without ending. Raises BadInput if the list is missing."""
         path = self.root / domain / f"{split}.txt"
         try:
-            return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-        except OSError as error:
-            raise BadInput(f"{path}: missing or unreadable; list the split's images there, one name a line") from error
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: missing or not UTF-8; list the split's images there, one name a line") from error
+        return [line.strip() for line in lines if line.strip()]
 
     def present(self, domain: str) -> list[str]:
-        """Classes that the domain's labels are declared to know."""
-        declared = self.settings.present.get(domain) or self.contents.domains[domain].classes
-        return list(declared or self.contents.classes)
+        """Classes that suite.json says the domain's labels know; params.yaml may say otherwise without preparing."""
+        return list(self.contents.domains[domain].classes or self.contents.classes)
 
     def group_pattern(self, domain: str) -> str | None:
         """Pattern whose first group names the recording that an image belongs to, or None."""
@@ -109,10 +109,13 @@ def _declaration_faults(layout: FolderLayout):
         yield f"ignore_index {contents.ignore_index} is also a class; use 255"
     for domain, entry in contents.domains.items():
         yield from _domain_faults(domain, entry, contents.classes)
+        yield from _group_faults(f"domains.{domain}.groups", entry.groups)
     for key in ("present", "groups"):
         for domain in getattr(layout.settings, key):
             if domain not in contents.domains:
                 yield f"params: suites.{name}.{key}.{domain}: no such domain"
+    for domain, pattern in layout.settings.groups.items():
+        yield from _group_faults(f"params: suites.{name}.groups.{domain}", pattern)
     for domain, classes in layout.settings.present.items():
         for unknown in set(classes) - set(contents.classes):
             yield f"params: suites.{name}.present.{domain}: {unknown!r} is no class of the suite"
@@ -124,6 +127,9 @@ def _domain_faults(domain: str, entry: DomainEntry, classes: list[str]):
         yield f"{where}: a domain is named by letters and digits, with single _ . - between"
     if not entry.splits:
         yield f'{where}: no split; say how many images each has, as in "train": 20'
+    for split in entry.splits:
+        if not NAME.fullmatch(split):
+            yield f"{where}.{split}: a split is named by letters and digits, with single _ . - between"
     for split, count in entry.splits.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             yield f"{where}.{split}: expected a number of images, got {count!r}"
@@ -131,9 +137,13 @@ def _domain_faults(domain: str, entry: DomainEntry, classes: list[str]):
         yield f"{where}.unlabelled: no split {unknown!r}"
     for unknown in set(entry.classes or ()) - set(classes):
         yield f"{where}.classes: {unknown!r} is no class of the suite"
-    if entry.groups is not None:
-        try:
-            if re.compile(entry.groups).groups < 1:
-                yield f"{where}.groups: the pattern needs a group in brackets"
-        except re.error as error:
-            yield f"{where}.groups: no valid pattern: {error}"
+
+
+def _group_faults(where: str, pattern: str | None):
+    if pattern is None:
+        return
+    try:
+        if re.compile(pattern).groups < 1:
+            yield f"{where}: the pattern needs a group in brackets"
+    except re.error as error:
+        yield f"{where}: no valid pattern: {error}"

@@ -4,11 +4,13 @@
 in a file of their own below `data/locks/<suite>/`, opened only by who may see those labels.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, Field
 
 from xdseg.canonical import fingerprint
 from xdseg.data.streetworld import settings as streetworld
@@ -17,6 +19,42 @@ from xdseg.errors import BadInput, suggest
 from xdseg.settings.suites import FolderSuite, Suite
 
 LOCKS = Path("data/locks")
+
+
+class SplitEntry(BaseModel):
+    """One split in a lock."""
+
+    count: int
+    images: str
+    labelled: bool
+    pixels: int
+
+
+class DomainEntry(BaseModel):
+    """One domain in a lock."""
+
+    classes: list[str]
+    groups: str | None = None
+    splits: dict[str, SplitEntry]
+
+
+class LockFile(BaseModel):
+    """data/locks/SUITE.json."""
+
+    schema_number: Literal[1] = Field(alias="schema")
+    suite: str
+    classes: list[str]
+    ignore_index: int
+    redistribute: bool
+    domains: dict[str, DomainEntry]
+
+
+class LabelFile(BaseModel):
+    """data/locks/SUITE/DOMAIN--SPLIT.labels.json."""
+
+    digest: str
+    pixels: dict[str, int]
+    ignored: int
 
 
 class Lock(Protocol):
@@ -47,81 +85,84 @@ class Lock(Protocol):
 
 @dataclass(frozen=True)
 class FolderLock:
-    """The lock of a suite of photographs, as `xdseg prepare` wrote it."""
+    """The lock of a suite of photographs, as `xdseg prepare` wrote it, under what params.yaml says of its classes."""
 
     path: Path
+    present: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # overrides suite.json's, per domain
 
     @cached_property
-    def _contents(self) -> dict:
+    def contents(self) -> LockFile:
+        """The checked file."""
         name = self.path.stem
         try:
-            return json.loads(self.path.read_text())
+            return LockFile.model_validate_json(self.path.read_bytes())
         except FileNotFoundError:
             raise BadInput(f"{self.path}: no lock; run `xdseg prepare {name}` once with the data at hand") from None
         except (OSError, ValueError) as error:
-            raise BadInput(f"{self.path}: not readable ({error}); run `xdseg prepare {name}`") from None
+            raise BadInput(f"{self.path}: not a lock ({_first_line(error)}); run `xdseg prepare {name}`") from None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of their ids."""
-        return tuple(self._contents["classes"])
+        return tuple(self.contents.classes)
 
     @property
     def ignore_index(self) -> int:
         """Label id that is never trained on or scored."""
-        return self._contents["ignore_index"]
+        return self.contents.ignore_index
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Names, sorted."""
-        return tuple(sorted(self._contents["domains"]))
+        return tuple(sorted(self.contents.domains))
 
-    def _split(self, domain: str, split: str) -> dict:
+    def _split(self, domain: str, split: str) -> SplitEntry:
         if domain not in self.domains:
             raise BadInput(f"{self.path}: no domain {domain!r}; {suggest(domain, self.domains)}")
-        splits = self._contents["domains"][domain]["splits"]
+        splits = self.contents.domains[domain].splits
         if split not in splits:
             raise BadInput(f"{self.path}: {domain} has no split {split!r}; {suggest(split, splits)}")
         return splits[split]
 
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""
-        return split in self._contents["domains"].get(domain, {"splits": {}})["splits"]
+        return domain in self.contents.domains and split in self.contents.domains[domain].splits
 
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have labels at all?"""
-        return self._split(domain, split)["labelled"]
+        return self._split(domain, split).labelled
 
     def count(self, domain: str, split: str) -> int:
         """Number of images."""
-        return self._split(domain, split)["count"]
+        return self._split(domain, split).count
 
     def pixels(self, domain: str, split: str) -> int:
         """Pixels of all images together."""
-        return self._split(domain, split)["pixels"]
+        return self._split(domain, split).pixels
 
     def images(self, domain: str, split: str) -> str:
         """Digest of the split's images and their order."""
-        return self._split(domain, split)["images"]
+        return self._split(domain, split).images
 
-    def _labels(self, domain: str, split: str) -> dict:
+    def _labels(self, domain: str, split: str) -> LabelFile:
         if not self.labelled(domain, split):
             raise BadInput(f"{self.path}: {domain} {split} has no labels")
         path = label_lock(self.path, domain, split)
         try:
-            return json.loads(path.read_text())
+            return LabelFile.model_validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise BadInput(f"{path}: not readable ({error}); run `xdseg prepare {self.path.stem}`") from None
+            mend = f"run `xdseg prepare {self.path.stem}`"
+            raise BadInput(f"{path}: not readable ({_first_line(error)}); {mend}") from None
 
     def labels(self, domain: str, split: str) -> str:
         """Digest of the split's labels."""
-        return self._labels(domain, split)["digest"]
+        return self._labels(domain, split).digest
 
     def lacks(self, domain: str, split: str) -> set[str]:
         """Classes that the domain's labels do not know or that no pixel of the split has."""
-        present = self._contents["domains"][domain]["classes"]
-        pixels = self._labels(domain, split)["pixels"]
-        return {name for name in self.classes if name not in present or not pixels[name]}
+        present = self.present.get(domain) or self.contents.domains[domain].classes
+        pixels = self._labels(domain, split).pixels
+        return {name for name in self.classes if name not in present or not pixels.get(name)}
 
 
 @dataclass(frozen=True)
@@ -135,7 +176,7 @@ class StreetworldLock:
 
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""
-        return domain in self.domains and split in ("train", "val")
+        return domain in self.domains and split in streetworld.SPLITS
 
     def labelled(self, domain: str, split: str) -> bool:
         """Every pixel drawn is a pixel labelled."""
@@ -173,13 +214,17 @@ class StreetworldLock:
 def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> FolderLock | StreetworldLock:
     """The lock of a suite; a missing one is reported when it is first read."""
     if isinstance(suite, FolderSuite):
-        return FolderLock(folder / f"{name}.json")
+        return FolderLock(folder / f"{name}.json", suite.present)
     return StreetworldLock(suite.generator)
 
 
 def label_lock(lock: Path, domain: str, split: str) -> Path:
     """File with digest and statistics of one split's labels."""
     return lock.with_suffix("") / f"{domain}--{split}.labels.json"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def digest_of(names: list[str], digests: list[str]) -> str:

@@ -11,6 +11,9 @@ from xdseg.errors import BadInput
 IMAGE_MODES = ("RGB", "L", "P", "1", "RGBA", "LA", "CMYK")
 LABEL_MODES = ("L", "P")  # one 8-bit channel; of a palette image the indices count, never the colours
 IDS = 256
+PNG_HEADER, BIT_DEPTH, COLOUR_TYPE = 26, 24, 25  # bytes of the header, and where two of its fields stand
+GREY, PALETTE, BITS = 0, 3, 8
+CHANNELS = {2: 3, 4: 2, 6: 4}  # by PNG colour type
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -24,11 +27,26 @@ def read_image(path: Path) -> np.ndarray:
 def read_label(path: Path) -> np.ndarray:
     """Class ids (H, W) uint8. Raises BadInput."""
     with _opened(path) as image:
+        if image.format == "PNG" and (fault := png_fault(path.read_bytes()[:PNG_HEADER])):
+            raise BadInput(f"{path}: a label of {fault}; save class ids as one 8-bit channel")
         if image.mode not in LABEL_MODES:
             channels = len(image.getbands())
             kind = f"{channels} channels" if channels > 1 else f"mode {image.mode}"
             raise BadInput(f"{path}: a label of {kind}; save class ids as one 8-bit channel")
         return np.array(_loaded(path, image))
+
+
+def png_fault(header: bytes) -> str | None:
+    """Why a PNG's values cannot be read as ids, or None; `header` is its beginning.
+
+    A grey value of less than 8 bits is stretched to 0..255 when decoded, so it would silently be another id.
+    """
+    depth, colour = header[BIT_DEPTH], header[COLOUR_TYPE]
+    if colour == PALETTE or (colour, depth) == (GREY, BITS):
+        return None
+    if colour == GREY:
+        return f"{depth} bits a pixel"
+    return f"{CHANNELS.get(colour, 'several')} channels"
 
 
 def check_ids(path: Path, label: np.ndarray, *, classes: int, ignore_index: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xdseg.data.folder import FolderLayout
+from xdseg.data.folder import IMAGE_ENDINGS, FolderLayout
 from xdseg.data.locks import LOCKS, digest_of, label_lock
 from xdseg.data.pixels import check_ids, read_image, read_label
 from xdseg.errors import BadInput
@@ -90,6 +90,7 @@ def prepare(layout: FolderLayout, *, locks: Path = LOCKS, workers: int | None = 
     faults += [fault for domain in sorted(layout.contents.domains) for fault in _repeated(layout, domain, splits)]
     checks = _check_all(splits, workers or os.cpu_count() or 1)
     faults += [fault for check in checks.values() for file in check.files for fault in file.faults]
+    faults += [fault for domain in sorted(layout.contents.domains) for fault in _same_images(layout, domain, checks)]
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise BadInput("\n".join([*faults, f"{layout.root}: {count}; no lock was written"]))
@@ -139,6 +140,8 @@ def _only(folder: Path, name: str, found: dict[str, list[Path]]) -> Path:
         raise BadInput(f"{folder}: {' and '.join(p.name for p in paths)} share one name; remove one")
     if not paths:
         mend = "add it, or name the split under `unlabelled` in suite.json" if folder.name == "labels" else "add it"
+        if Path(name).suffix in IMAGE_ENDINGS:
+            mend = "lists name images without ending"
         raise BadInput(f"{folder / name}.*: missing; {mend}")
     return paths[0]
 
@@ -159,6 +162,19 @@ def _repeated(layout: FolderLayout, domain: str, splits: dict[tuple[str, str], S
                 folder = layout.root / domain
                 yield f"{folder / split}.txt: {name} is also in {first[name]}.txt; an image belongs to one split"
             first.setdefault(name, split)
+
+
+def _same_images(layout: FolderLayout, domain: str, checks: dict[tuple[str, str], SplitCheck]) -> Iterator[str]:
+    """Equal bytes under two names in two splits are the same leak as one name in both."""
+    first: dict[str, tuple[str, str]] = {}
+    for (owner, split), check in checks.items():
+        if owner != domain or len(check.files) != len(check.names):
+            continue
+        for name, file in zip(check.names, check.files, strict=True):
+            other, other_split = first.setdefault(file.image, (name, split)) if file.image else (name, split)
+            if other_split != split and other != name:
+                where = layout.root / domain
+                yield f"{where}: {name} of {split} is the image {other} of {other_split}; keep it in one split"
 
 
 def _check_all(splits: dict[tuple[str, str], SplitTasks], workers: int) -> dict[tuple[str, str], SplitCheck]:

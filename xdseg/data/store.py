@@ -14,7 +14,7 @@ import numpy as np
 
 from xdseg.data.pixels import read_image, read_label
 from xdseg.errors import BadInput
-from xdseg.files import temporary, write_json
+from xdseg.files import file_digest, temporary, write_json
 
 LABEL_DIMENSIONS = 2
 
@@ -81,20 +81,31 @@ def write_store(index: Path, *, names: Iterable[str], arrays: Iterable[np.ndarra
 class FileStore(PixelStore):
     """The same arrays decoded from their files whenever asked, for splits too large to keep decoded."""
 
+    @cached_property
+    def _checked(self) -> set[int]:
+        return set()
+
+    def _check(self, position: int, path: Path) -> None:
+        """Once per process: a file that is not the locked one must not be used under the lock's name."""
+        if position not in self._checked:
+            if not path.is_file() or file_digest(path) != self.contents["sha256"][position]:
+                raise BadInput(f"{path}: changed since it was checked; run `xdseg prepare` again")
+            self._checked.add(position)
+
     def __getitem__(self, position: int) -> np.ndarray:
         path = Path(self.contents["files"][position])
-        array = read_label(path) if len(self.shape(position)) == LABEL_DIMENSIONS else read_image(path)
-        if array.shape != self.shape(position):
-            raise BadInput(f"{path}: another size than when it was checked; run `xdseg prepare` again")
-        return array
+        self._check(position, path)
+        return read_label(path) if len(self.shape(position)) == LABEL_DIMENSIONS else read_image(path)
 
 
 def write_file_store(
     index: Path, *, names: Iterable[str], files: Iterable[Path], shapes: Iterable[tuple[int, ...]], digest: str
 ) -> None:
     """Write the index of a store that decodes on the fly."""
-    paths = [str(path.resolve()) for path in files]
-    write_json(index, {"digest": digest, "names": list(names), "shapes": list(shapes), "files": paths})
+    paths = [path.resolve() for path in files]
+    contents = {"digest": digest, "names": list(names), "shapes": list(shapes)}
+    contents |= {"files": list(map(str, paths)), "sha256": list(map(file_digest, paths))}
+    write_json(index, contents)
 
 
 def open_store(index: Path) -> PixelStore:

@@ -16,6 +16,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from xdseg.data.pixels import png_fault
 from xdseg.data.store import PixelStore
 from xdseg.errors import BadInput
 from xdseg.evaluation.confusion import confusion
@@ -23,8 +24,6 @@ from xdseg.files import temporary
 
 FAULTS = 20  # faults and missing names that one error spells out
 READABLE = 0o644 << 16  # permissions of a member, where a zip keeps them
-BIT_DEPTH, COLOUR_TYPE = 24, 25  # bytes of a PNG's header
-GREY, PALETTE = 0, 3  # colour types whose values can be ids
 # whatever a damaged file makes the decoders raise
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError),
@@ -110,10 +109,8 @@ def _decode(data: bytes, shape: tuple[int, ...] | None) -> np.ndarray:
     with Image.open(BytesIO(data), formats=["PNG"]) as image:
         image.verify()  # checksums of all chunks, which decoding leaves unread; uses the image up
     with Image.open(BytesIO(data), formats=["PNG"]) as image:
-        depth, colour = data[BIT_DEPTH], data[COLOUR_TYPE]
-        # a grey value of less than 8 bits is stretched to 0..255 when decoded, so it would be another id
-        if colour != PALETTE and (colour, depth) != (GREY, 8):
-            raise BadInput(f"{depth}-bit image of mode {image.mode}; write class ids as 8-bit single-channel PNG")
+        if fault := png_fault(data):
+            raise BadInput(f"an image of {fault}; write class ids as 8-bit single-channel PNG")
         size = (image.height, image.width)
         if shape is not None and size != tuple(shape):
             expected = " x ".join(map(str, shape))

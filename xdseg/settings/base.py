@@ -1,6 +1,6 @@
 """What all settings share: unknown keys are errors, values do not change, defaults stay out of identities."""
 
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,7 +11,7 @@ class Settings(BaseModel):
     A number such as `6e-5`, which YAML 1.1 reads as text, is taken as the number it says.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def identity(self) -> dict[str, Any]:
         """The settings that differ from their declared default: what a fingerprint contains.
@@ -20,7 +20,3 @@ class Settings(BaseModel):
         version of the component (see `xdseg.versions`).
         """
         return self.model_dump(mode="json", exclude_defaults=True)
-
-    def override(self, changes: dict[str, Any]) -> Self:
-        """A copy with some settings replaced, checked like the original."""
-        return type(self).model_validate(self.model_dump(exclude_unset=True) | changes)

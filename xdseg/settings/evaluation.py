@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from xdseg.settings.base import Settings
 
@@ -16,6 +16,15 @@ class Inference(Settings):
     mode: Literal["whole", "slide"] = "whole"
     window: int | None = Field(None, gt=0, description="side of the sliding window in pixels of the resized image")
     stride: int | None = Field(None, gt=0, description="step of the sliding window in pixels")
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _one_of_three(cls, size: object) -> object:
+        sides = size if isinstance(size, list | tuple) else [size]
+        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+        if size != "native" and not (whole and len(sides) <= len(("height", "width"))):
+            raise ValueError("expected native, [height, width] or the length of the short side, in pixels")
+        return size
 
     @model_validator(mode="after")
     def _window_fits_mode(self) -> "Inference":

@@ -1,8 +1,8 @@
 """A row of the leaderboard: which network, what changes in its training, and what it is compared with."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from xdseg.settings.base import Settings
 
@@ -37,13 +37,26 @@ class Protocol(Settings):
     eval_split: str = "val"
     note: str = Field("", description="what a reader of the table must know")
 
+    @model_validator(mode="after")
+    def _tested_on_other_images(self) -> "Protocol":
+        if self.train_split == self.eval_split:
+            raise ValueError("train_split and eval_split are one; a run would be tested on what it learnt")
+        return self
+
 
 class Grid(Settings):
     """Which cells exist: methods x pairs x seeds of one suite under one protocol."""
 
     suite: str
-    pairs: Literal["all"] | tuple[str, ...] = Field("all", description="`all`, or a list of `source->target`")
+    pairs: tuple[str, ...] | str = Field("all", description="`all`, or a list of `source->target`")
     methods: tuple[str, ...]
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     protocol: str
     board: str | None = Field(None, description="folder in reports/; default: the suite's name")
+
+    @field_validator("pairs")
+    @classmethod
+    def _all_or_a_list(cls, pairs: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        if isinstance(pairs, str) and pairs != "all":
+            raise ValueError("expected `all` or a list such as [a->b, b->a]")
+        return pairs

@@ -8,7 +8,7 @@ from xdseg.settings.base import Settings
 
 
 class Runtime(Settings):
-    """Where and how a run is executed; the same bytes come out whatever stands here."""
+    """Where and how a run is executed; on one device the same bytes come out whatever stands here."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
     workers: int = Field(0, ge=0, description="processes that load and augment; 0 loads in the training process")

@@ -2,12 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from xdseg.settings.base import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Span = Annotated[tuple[float, float], Field(description="lowest and highest value of a uniform draw")]
+
+
+def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < span[0] <= span[1]:
+        raise ValueError("expected two positive numbers, the lower first")
+    return span
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_ascending)]  # of a uniform draw
 
 
 class Training(Settings):

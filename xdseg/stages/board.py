@@ -1,7 +1,9 @@
 """`xdseg board` builds tables and figures from records; `xdseg publish` copies them to where readers look."""
 
 from pathlib import Path
+from typing import Any
 
+from xdseg.errors import BadInput
 from xdseg.files import temporary
 from xdseg.params import Params
 from xdseg.records import COMMITTED, PRODUCED, confusion_of
@@ -17,6 +19,7 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
     from xdseg.reporting.records import load_record
 
     plan = Plan(params)
+    _check_folder(folder, plan.partial if partial else plan.board)
     expected = [
         {
             "method": cell.method,
@@ -28,15 +31,29 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
         for cell in plan.cells
     ]
     paths = [Path(path) for path in [*plan.records, *plan.entered]]
-    records = [load_record(path) for path in paths if path.exists() or not partial]
+    records = [_with_note(load_record(path), params) for path in paths if path.exists() or not partial]
     build_board(
         suite=plan.context.suite, classes=plan.context.lock.classes, expected=expected, records=records, out=folder
     )
 
 
+def _with_note(record: dict[str, Any], params: Params) -> dict[str, Any]:
+    """A record's note is words: what params.yaml says today counts, not what it said when the record was made."""
+    if record["method"] not in params.methods:
+        return record
+    method, protocol = params.methods[record["method"]], params.protocols[params.grid.protocol]
+    return record | {"note": method.note or protocol.note}
+
+
+def _check_folder(folder: Path, *wanted: str) -> None:
+    if str(folder) not in wanted:
+        raise BadInput(f"{folder}: not the board of the settings in force, {wanted[0]}; run snakemake again")
+
+
 def publish(folder: Path, params: Params) -> None:
     """Copy a board to reports/ and this grid's new records to records/; equal files keep their times."""
     plan = Plan(params)
+    _check_folder(folder, plan.board, plan.partial)
     target = REPORTS / (params.grid.board or params.grid.suite)
     shown = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in UNPUBLISHED]
     copied = sum(_copy(path, target / path.name) for path in shown)

@@ -27,7 +27,7 @@ def cache(index: Path, context: Context) -> None:
 def fill(index: Path, context: Context, *, domain: str, split: str, what: str) -> None:
     """Decode or draw a split into `index`, unless that is done."""
     suite = context.params.suites[context.suite]
-    with run_lock(index.parent / f"{index.stem}.part"):
+    with run_lock(index.parent / ".locks" / index.stem):
         if index.exists():
             return
         if isinstance(context.lock, FolderLock):

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from xdseg.data.cache import scene_name
-from xdseg.data.streetworld.settings import CLASSES, DOMAINS, IGNORE_INDEX
+from xdseg.data.streetworld.settings import CLASSES, DOMAINS, IGNORE_INDEX, SPLITS
 from xdseg.errors import BadInput, suggest
 from xdseg.files import write_text
 from xdseg.params import Params
@@ -23,11 +23,10 @@ def render_suite(name: str, params: Params, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder}: not empty; name a new folder")
     settings = params.suites[name].generator
-    splits = {"train": settings.train, "val": settings.val}
-    offset = {"train": 0, "val": settings.train}  # a name belongs to one split of a domain
+    splits = {split: getattr(settings, split) for split in SPLITS}
     for domain in DOMAINS:
         for split, count in splits.items():
-            names = [scene_name(offset[split] + position) for position in range(count)]
+            names = [scene_name(split, position) for position in range(count)]
             for position, scene in enumerate(names):
                 image, label = render(settings, domain=domain, split=split, index=position)
                 for what, pixels in (("images", image), ("labels", label)):

@@ -13,7 +13,7 @@ from xdseg.evaluation.scores import scores
 from xdseg.files import file_digest, write_json
 from xdseg.params import SLUG
 from xdseg.process import now, provenance
-from xdseg.records import COMMITTED, ENTERED, head, write_record
+from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record
 from xdseg.settings.methods import Setting
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
@@ -73,7 +73,11 @@ def enter(predictions: Path, context: Context, *, method: str, pair: str, settin
         raise BadInput(f"--method {method}: a method is named by [a-z0-9+-], as in my-net")
     if method in context.params.methods:
         raise BadInput(f"--method {method}: params.yaml defines it; a row from predictions needs a name of its own")
-    cell_pair = Pair.parse(pair)
+    cell_pair = Pair.parse(pair, where=f"--pair {pair}")
+    if cell_pair.target in cell_pair.source:
+        raise BadInput(f"--pair {pair}: {cell_pair.target} is source and target; give the domain trained on")
+    if seed < 0:
+        raise BadInput(f"--seed {seed}: a seed is 0 or more")
     for domain in (*cell_pair.source, cell_pair.target):
         if domain not in context.lock.domains:
             raise BadInput(f"--pair {pair}: no domain {domain!r}; {suggest(domain, context.lock.domains)}")
@@ -89,8 +93,9 @@ def enter(predictions: Path, context: Context, *, method: str, pair: str, settin
         entry["confusion"]["name"] = path.with_suffix(".npz").name
         score_only = {"train": None, "predict": None, "score": full}
         write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
-    for old in folder.glob(f"s{seed}-*.*"):  # entering again replaces the row
-        if old.stem != path.stem:
+    for old in folder.glob(f"s{seed}-*.json"):  # entering again replaces the row, but not one scored by other rules
+        if old != path and read_json(old).get("scored_as") == entry["scored_as"]:
+            confusion_of(old).unlink(missing_ok=True)
             old.unlink()
     print(f"{path}: {method} {cell_pair}, mIoU {_percent(scores['miou'])}", flush=True)
     return path

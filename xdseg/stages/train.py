@@ -6,33 +6,38 @@ from typing import Any
 from xdseg.cells import Context, Run, find_run
 from xdseg.data.store import open_store
 from xdseg.errors import BadInput
-from xdseg.files import write_json
+from xdseg.files import file_digest, write_json
 from xdseg.process import now, provenance, run_lock
 from xdseg.records import read_json
 from xdseg.settings.training import Augmentation, Training
 from xdseg.training.job import Split, TrainingJob
 from xdseg.workflow import cache_path
 
-WEIGHTS = "weights.safetensors"
+RECEIPT, WEIGHTS = "run.json", "weights.safetensors"
 
 
 def train(receipt: Path, context: Context) -> None:
     """Train a run, or adopt what lies in its folder, and write the receipt."""
     run = find_run(context, receipt.parent)
+    if receipt.name != RECEIPT:
+        raise BadInput(f"{receipt}: a run's receipt is called {RECEIPT}")
     with run_lock(run.folder):
         if _done(run, receipt):
             print(f"{run.name}: already trained", flush=True)
             return
         from xdseg.training.loop import train as run_training  # imports torch
 
-        started = now()
-        result = run_training(make_job(run), run.folder, runtime=context.params.runtime)
-        write_json(receipt, make_receipt(run, result, started=started, ended=now()))
+        about = provenance() | {"started": now()}
+        result = run_training(make_job(run), run.folder, runtime=context.params.runtime, about=about)
+        write_json(receipt, make_receipt(run, result))
 
 
 def _done(run: Run, receipt: Path) -> bool:
-    here = receipt.exists() and (run.folder / WEIGHTS).exists()
-    return here and read_json(receipt).get("fingerprint") == run.fingerprint
+    weights = run.folder / WEIGHTS
+    if not (receipt.exists() and weights.exists()):
+        return False
+    said = read_json(receipt)
+    return said.get("fingerprint") == run.fingerprint and said.get("weights") == file_digest(weights)
 
 
 def make_job(run: Run) -> TrainingJob:
@@ -72,7 +77,7 @@ def _parent_weights(run: Run) -> Path | None:
     return path
 
 
-def make_receipt(run: Run, result: dict[str, Any], *, started: str, ended: str) -> dict[str, Any]:
+def make_receipt(run: Run, result: dict[str, Any]) -> dict[str, Any]:
     """run.json: what was trained, its hash, its costs and where it ran."""
     job_settings = {
         "segmenter": run.payload["segmenter"],
@@ -87,7 +92,5 @@ def make_receipt(run: Run, result: dict[str, Any], *, started: str, ended: str) 
         "weights": result["weights_sha256"],
         "model": {key: result[key] for key in ("parameters", "trainable")},
         "costs": {key: result[key] for key in ("steps", "train_seconds", "images_per_second", "peak_memory_mb")},
-        "environment": provenance()
-        | {key: result[key] for key in ("device", "precision", "torch")}
-        | {"started": started, "ended": ended},
+        "environment": result["about"] | {key: result[key] for key in ("device", "precision", "torch")},
     }

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from xdseg.adaptations.build import build_adaptations
 from xdseg.data.loading import Batch, load
 from xdseg.errors import TrainingFailed
+from xdseg.process import now
 from xdseg.segmenters.build import build_segmenter
 from xdseg.settings.runtime import Runtime
 from xdseg.training import device as devices
@@ -22,10 +24,15 @@ from xdseg.training.streams import seed_network
 from xdseg.training.train_step import TrainStep
 
 
-def train(job: TrainingJob, folder: Path, *, runtime: Runtime) -> dict[str, Any]:
+def train(
+    job: TrainingJob, folder: Path, *, runtime: Runtime, about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Train a run into `folder`, go on where an interrupted one stopped, or adopt a finished one.
 
-    Leaves weights.safetensors, training.json (what is returned) and curve.jsonl. Returns parameters, trainable,
+    `about` says where and from what the run is made; it is kept with the weights, so that whoever adopts them later
+    does not pass for their maker.
+
+    Leaves weights.safetensors, training.json (what is returned) and curve.jsonl. Returns about, parameters, trainable,
     steps, train_seconds, images_per_second, peak_memory_mb, device, precision, torch, fingerprint, weights_sha256.
     Raises BadInput for what cannot be trained and TrainingFailed for a loss that is not finite.
     """
@@ -36,7 +43,7 @@ def train(job: TrainingJob, folder: Path, *, runtime: Runtime) -> dict[str, Any]
         run = Run(job, folder, runtime)
         run.resume()
         run.go()
-        return run.finish()
+        return run.finish(about or {})
 
 
 class Run:
@@ -99,6 +106,7 @@ class Run:
 
     def save(self) -> None:
         """Write the resume state."""
+        check_weights(self.module, self.done)
         state = {
             "fingerprint": self.job.fingerprint,
             "done": self.done,
@@ -108,10 +116,12 @@ class Run:
         }
         save_resume(self.folder, state)
 
-    def finish(self) -> dict[str, Any]:
-        """Write weights and report."""
+    def finish(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Write weights and report. Raises TrainingFailed if the last update left anything that is not finite."""
+        check_weights(self.module, self.done)
         recipe, parameters = self.job.training, list(self.module.segmenter.parameters())
         report = {
+            "about": {**about, "ended": now()},
             "parameters": sum(p.numel() for p in parameters),
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
             "steps": recipe.steps,
@@ -123,6 +133,13 @@ class Run:
             "torch": torch.__version__,
         }
         return save_weights(self.folder, self.module.inference_state(), report, fingerprint=self.job.fingerprint)
+
+
+def check_weights(module: torch.nn.Module, step: int) -> None:
+    """Raises TrainingFailed for a parameter that is not finite: the loss that would show it comes a step later."""
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise TrainingFailed(f"step {step}: {name} is not finite after the update; lower the learning rate")
 
 
 def _finite(losses: dict[str, Tensor], batch: Batch) -> dict[str, float]:
