@@ -64,7 +64,7 @@ def test_crop_without_resizing_is_a_window_of_the_image():
 def test_small_images_are_padded_with_mean_colour_and_ignored():
     """A 40 x 60 image in a 64 crop at scale 1: rows from 40 and columns from 60 are padding, untouched by jitter."""
     image, labels = scene()
-    settings = STRONG.override({"crop": 64, "scale": (1, 1)})
+    settings = STRONG.model_copy(update={"crop": 64, "scale": (1, 1)})
     crop, crop_labels = Augmenter(settings).labelled(image, labels, Draw(0, "source/0", 0))
     outside = torch.ones(64, 64, dtype=torch.bool)
     outside[:40, :60] = False
@@ -99,7 +99,7 @@ def test_draws_follow_seed_stream_and_step():
 
 def test_jitter_changes_colours_only():
     """With and without jitter and blur, windows and labels are the same; colours are not."""
-    plain, pair, draw = STRONG.override({"jitter": None, "blur": None}), scene(), Draw(0, "source/0", 1)
+    plain, pair, draw = STRONG.model_copy(update={"jitter": None, "blur": None}), scene(), Draw(0, "source/0", 1)
     calm, strong = Augmenter(plain).labelled(*pair, draw), Augmenter(STRONG).labelled(*pair, draw)
     assert torch.equal(calm[1], strong[1]) and not torch.equal(calm[0], strong[0])
     assert torch.equal(Augmenter(STRONG).unlabelled(pair[0], draw), calm[0]), "unlabelled images come without jitter"

@@ -26,7 +26,7 @@ from xdseg.training.train_step import prepared
 
 def fit(job, folder, **runtime):
     """Train on the CPU, saving every 4 steps."""
-    return train(job, folder, runtime=tiny_jobs.CPU.override(runtime))
+    return train(job, folder, runtime=tiny_jobs.CPU.model_copy(update=runtime))
 
 
 def losses(folder):
