@@ -64,14 +64,19 @@ def test_resume_equals_an_unbroken_run(tmp_path, name):
     assert unbroken["weights_sha256"] == resumed["weights_sha256"], f"killed after step {at}"
 
 
-@pytest.mark.parametrize("name", [*OWN, "toy-entropy", "toy-steering"])
-def test_weight_zero_equals_the_host(tmp_path, name):
+WITH_BATCH_NORM = "deeplabv3plus"  # a pass that leaves no gradient still moves its running statistics
+SWITCHED = [(name, segmenter) for name in OWN for segmenter in ("toy", WITH_BATCH_NORM)]
+
+
+@pytest.mark.parametrize(("name", "segmenter"), [*SWITCHED, ("toy-entropy", WITH_BATCH_NORM), ("toy-steering", "toy")])
+def test_weight_zero_equals_the_host(tmp_path, name, segmenter):
     """Switched off, an adaptation leaves the bytes of the host's weights; at its defaults it does not."""
+    options = {"steps": 3, "segmenter": segmenter}
     off = tiny_jobs.OFF.get(name, {"weight": 0})
     ends = {
-        "host": host_of(tmp_path, name, steps=4),
-        "off": job_with(tmp_path, name, values=off, steps=4),
-        "on": job_with(tmp_path, name, steps=4),
+        "host": host_of(tmp_path, name, **options),
+        "off": job_with(tmp_path, name, values=off, **options),
+        "on": job_with(tmp_path, name, **options),
     }
     digests = {end: fit(job, tmp_path / end)["weights_sha256"] for end, job in ends.items()}
     assert digests["off"] == digests["host"] != digests["on"]
