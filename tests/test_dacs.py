@@ -86,7 +86,7 @@ def test_switches_change_what_is_learnt(tmp_path):
     digests = set()
     for number, settings in enumerate(choices):
         job = tiny_jobs.make_job(tmp_path, steps=6, adaptations=[("dacs", settings)], target="images")
-        job = replace(job, augmentation=job.augmentation.override({"crop": 16}))  # few classes in each
+        job = replace(job, augmentation=job.augmentation.model_copy(update={"crop": 16}))  # few classes in each
         digests.add(fit(job, tmp_path / str(number))["weights_sha256"])
     assert len(digests) == len(choices)
 

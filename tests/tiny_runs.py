@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import tiny_jobs
 
+from xdseg.settings.runtime import Runtime
 from xdseg.training.loop import train
 
 
 def fit(job, folder, **runtime):
     """Train on the CPU, saving every 4 steps."""
-    return train(job, folder, runtime=tiny_jobs.CPU.override(runtime))
+    return train(job, folder, runtime=Runtime(**(tiny_jobs.CPU.model_dump() | runtime)))
 
 
 def losses(folder):

@@ -395,8 +395,6 @@ def refusal(context: Context, method: Method, pair: Pair) -> str | None:
             return f"{domain} has no split {split!r}"
         if not lock.labelled(domain, split):
             return f"{domain} {split} has no labels"
-    if method.setting == "uda" and not lock.has(pair.target, train):
-        return f"{pair.target} has no split {train!r}"
     return None
 
 

@@ -33,16 +33,5 @@ def method_faults(params: "Params", name: str) -> Iterator[str]:
             yield f"adaptations: {adaptation} needs the target's {wanted}; choose setting {setting}"
     if method.training.get("supervision") == "target" and granted != "labels":
         yield "training.supervision: target needs the target's labels; choose setting finetune"
-    yield from _start_faults(params, name)
-
-
-def _start_faults(params: "Params", name: str) -> Iterator[str]:
-    """A method starts from another one of the same segmenter, and never, over any number of steps, from itself."""
-    chain = [name]
-    while start := params.methods[chain[-1]].start:
-        if start in chain:
-            yield f"start: leads back to {start} ({' from '.join([*chain, start])}); name one that starts by itself"
-            return
-        chain.append(start)
-    if len(chain) > 1 and params.methods[chain[1]].segmenter != params.methods[name].segmenter:
-        yield f"start: {chain[1]} has another segmenter, whose weights cannot fit; name one of the same"
+    if method.start and params.methods[method.start].segmenter != method.segmenter:
+        yield f"start: {method.start} has another segmenter, whose weights cannot fit; name one of the same"
