@@ -9,6 +9,7 @@ import tiny_jobs
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny_runs import fit, interrupted, kill, losses
 from torch import nn
 
 from xdseg.data.loading import StepBatches
@@ -22,32 +23,6 @@ from xdseg.training.loop import Run, train
 from xdseg.training.progress import duration
 from xdseg.training.step import Step
 from xdseg.training.train_step import prepared
-
-
-def fit(job, folder, **runtime):
-    """Train on the CPU, saving every 4 steps."""
-    return train(job, folder, runtime=tiny_jobs.CPU.model_copy(update=runtime))
-
-
-def losses(folder):
-    """Total loss at each point of the curve, by step; each step stands there once."""
-    points = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    assert len({point["step"] for point in points}) == len(points)
-    return {point["step"]: sum(point["losses"].values()) for point in points}
-
-
-def kill(tmp_path, job, *, at):
-    """Train a job, whose last adaptation is `toy-kill`, into `broken` until it is killed after step `at` (from 0)."""
-    doomed = tiny_jobs.make_job(tmp_path, adaptations=[("toy-kill", {"at": at})]).adaptations
-    with pytest.raises(KeyboardInterrupt):
-        fit(replace(job, adaptations=job.adaptations[:-1] + doomed), tmp_path / "broken")
-    assert (tmp_path / "broken" / "resume.pt").exists()
-
-
-def interrupted(tmp_path, job, *, at):
-    """Train, killed after step `at`, then to the end; returns the report."""
-    kill(tmp_path, job, at=at)
-    return fit(job, tmp_path / "broken")
 
 
 @pytest.mark.parametrize("name", list(SEGMENTERS))

@@ -14,6 +14,7 @@ from xdseg.training.job import Split, TrainingJob
 CLASSES = ("red", "green", "blue")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], dtype=np.uint8)
 SMALL = {"deeplabv3plus": {"decoder_channels": 32, "atrous_rates": (1, 2, 3)}}  # others are small by default
+OFF = {}  # settings that switch an adaptation off; others take {"weight": 0}
 CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)
 
 
@@ -56,3 +57,17 @@ def make_job(folder: Path, *, segmenter: str = "toy", adaptations=(), network=No
         source=(make_split(folder, "day"),),
         target=None if target == "none" else make_split(folder, "dusk", labelled=target == "labels", seed=1),
     )
+
+
+def terms(name: str, **values) -> list[tuple[str, dict]]:
+    """An adaptation with these settings, and before it one that provides pseudo-labels if it needs another's."""
+    network = segmenter_settings("toy")
+    description = SEGMENTERS["toy"].load()(network, CLASSES).describe()
+    part = ADAPTATIONS[name].load()(ADAPTATIONS[name].settings(**values), description)
+    alone = part.provides_pseudo_labels or not part.needs.pseudo_labels
+    return ([] if alone else [("dacs", {})]) + [(name, values)]
+
+
+def target_of(name: str) -> str:
+    """What `make_job` must grant an adaptation."""
+    return ADAPTATIONS[name].needs_target.replace("nothing", "none")

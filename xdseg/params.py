@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.base import Settings
@@ -153,6 +154,7 @@ def parse(config: dict[str, Any]) -> Params:
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)
+    check_methods(params)
     return params
 
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import segmenters
+from xdseg.settings import dacs, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -61,3 +61,4 @@ ADAPTATIONS = Registry("adaptation")
 SEGMENTERS.add(
     Component("deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1)
 )
+ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))

@@ -63,6 +63,10 @@ SOURCES = {
     ),
     "streetworld": ("data/streetworld/*.py",),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py"),
+    "adaptation dacs": (
+        *(f"adaptations/{name}.py" for name in ("classmix", "dacs", "photometric", "pseudo_labels")),
+        "settings/dacs.py",
+    ),
 }
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 
 from xdseg.adaptations.contract import Adaptation
+from xdseg.compatibility import RANKS
 from xdseg.errors import BadInput
 from xdseg.registry import ADAPTATIONS
 from xdseg.segmenters.contract import Description
 from xdseg.training.job import Split, TrainingJob
 from xdseg.training.streams import global_draws
-
-GRANTS = ("nothing", "images", "labels")  # each includes those before it
 
 
 def build_adaptations(job: TrainingJob, description: Description) -> dict[str, Adaptation]:
@@ -31,12 +30,18 @@ def check_needs(adaptations: Mapping[str, Adaptation], target: Split | None) -> 
             raise BadInput(
                 f"adaptation {name}: needs {wanted} of the target but declares {ADAPTATIONS[name].needs_target}"
             )
-        if GRANTS.index(wanted) > GRANTS.index(granted):
+        if RANKS.index(wanted) > RANKS.index(granted):
             raise BadInput(f"adaptation {name}: needs the target's {wanted}; choose a setting that grants them")
-    rates = {adaptation.needs.teacher for adaptation in adaptations.values()} - {None}
-    if len(rates) > 1:
-        raise BadInput(f"adaptations {', '.join(adaptations)}: want teachers of rates {sorted(rates)}; choose one rate")
+    check_teachers(adaptations)
     check_providers(adaptations)
+
+
+def check_teachers(adaptations: Mapping[str, Adaptation]) -> None:
+    """Raises BadInput if two adaptations want different teachers: there is one per method."""
+    needs = {name: part.needs for name, part in adaptations.items() if part.needs.teacher is not None}
+    if len({(need.teacher, need.teacher_norm) for need in needs.values()}) > 1:
+        wanted = ", ".join(f"{name} {need.teacher} ({need.teacher_norm})" for name, need in needs.items())
+        raise BadInput(f"adaptations want teachers of different rate or norm: {wanted}; choose one")
 
 
 def check_providers(adaptations: Mapping[str, Adaptation]) -> None:

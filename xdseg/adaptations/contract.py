@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from xdseg.segmenters.contract import Steer
 from xdseg.segmenters.parameters import parameter_groups
-from xdseg.settings.training import Training
+from xdseg.settings.training import TeacherNorm, Training
 
 if TYPE_CHECKING:  # the step composes adaptations, so it cannot be imported here
     from xdseg.training.step import Step
@@ -20,7 +20,8 @@ class Needs:
     """What must exist for an adaptation to run; what no adaptation needs is not built."""
 
     target: Literal["nothing", "images", "labels"] = "nothing"
-    teacher: float | None = None  # EMA rate of the teacher's parameters; one rate per method
+    teacher: float | None = None  # EMA rate of the teacher's parameters; one teacher per method
+    teacher_norm: TeacherNorm = "batch"  # what the teacher's batch norm reads, see xdseg.training.teacher
     reference: bool = False  # the segmenter as it was before training, frozen
     pseudo_labels: bool = False  # from whichever adaptation of the method provides them
 

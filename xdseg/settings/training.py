@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from xdseg.settings.base import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
+TeacherNorm = Literal["batch", "running"]  # what the batch norm of an EMA teacher reads
+Supervision = Literal["granted", "target"]
 
 
 def _ascending(span: tuple[float, float]) -> tuple[float, float]:
@@ -34,6 +36,9 @@ class Training(Settings):
     warmup_start: Share = Field(1e-6, description="factor on the learning rate at the first step of the warm-up")
     poly_power: float = Field(1.0, ge=0, description="lr falls with (1 - step/steps) to this power")
     clip_grad_norm: float | None = Field(None, gt=0, description="largest L2 norm of the segmenter's gradients")
+    supervision: Supervision = Field(
+        "granted", description="whose labels train: all that the setting grants, or the target's alone (fine-tuning)"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type; fp16 scales the loss")
     compile: bool = Field(False, description="torch.compile the training step")
 

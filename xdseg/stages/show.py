@@ -28,6 +28,7 @@ def resolved(context: Context) -> dict:
         methods[name] = {
             **method.model_dump(mode="json", exclude={"training", "augmentation"}, exclude_defaults=True),
             "segmenter": {"kind": kind} | segmenter.model_dump(mode="json"),
+            "adaptations": {part: _written_out(context, part) for part in method.adaptations},
             "training": context.recipe(method, "training", Training).model_dump(mode="json"),
             "augmentation": context.recipe(method, "augmentation", Augmentation).model_dump(mode="json"),
         }
@@ -39,6 +40,11 @@ def resolved(context: Context) -> dict:
         "methods": methods,
         "runtime": params.runtime.model_dump(mode="json"),
     }
+
+
+def _written_out(context: Context, adaptation: str) -> dict:
+    kind, settings = context.params.component("adaptations", adaptation)
+    return {"kind": kind} | settings.model_dump(mode="json")
 
 
 def _show_runs(expansion: Expansion) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdseg.data.store import PixelStore
+from xdseg.errors import BadInput
 from xdseg.settings.base import Settings
 from xdseg.settings.training import Augmentation, Training
 
@@ -33,3 +34,8 @@ class TrainingJob:
     source: tuple[Split, ...]  # one per source domain
     target: Split | None
     parent_weights: Path | None = None  # the run that this one starts from
+
+    def __post_init__(self) -> None:
+        granted = self.target is not None and self.target.labels is not None
+        if self.training.supervision == "target" and not granted:
+            raise BadInput("training.supervision: target needs the target's labels; choose setting finetune")

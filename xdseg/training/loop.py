@@ -56,7 +56,9 @@ class Run:
             job.segmenter, job.segmenter_settings, job.classes, seed=job.seed, parent=job.parent_weights
         )
         adaptations = build_adaptations(job, segmenter.describe())
-        self.module = TrainStep(segmenter, adaptations, seed=job.seed, total=job.training.steps).to(self.device).train()
+        recipe = job.training
+        module = TrainStep(segmenter, adaptations, seed=job.seed, total=recipe.steps, supervision=recipe.supervision)
+        self.module = module.to(self.device).train()
         self.forward = torch.compile(self.module) if job.training.compile else self.module
         self.optimisers = Optimisers(self.module, job.training, device=self.device)
         self.done = 0  # steps

@@ -13,6 +13,7 @@ from xdseg.adaptations.contract import Adaptation
 from xdseg.data.loading import Batch, Labelled, Unlabelled
 from xdseg.data.tensors import normalise
 from xdseg.segmenters.contract import Features, Segmenter, Size, Steer
+from xdseg.settings.training import Supervision
 from xdseg.training.step import Step
 from xdseg.training.teacher import Teacher
 
@@ -20,13 +21,21 @@ from xdseg.training.teacher import Teacher
 class TrainStep(nn.Module):
     """Segmenter, adaptations, and what they need; its state is all that a resume must restore of the networks."""
 
-    def __init__(self, segmenter: Segmenter, adaptations: Mapping[str, Adaptation], *, seed: int, total: int) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        adaptations: Mapping[str, Adaptation],
+        *,
+        seed: int,
+        total: int,
+        supervision: Supervision = "granted",
+    ) -> None:
         super().__init__()
         self.segmenter, self.adaptations = segmenter, nn.ModuleDict(adaptations)
-        self.seed, self.total = seed, total
+        self.seed, self.total, self.supervision = seed, total, supervision
         needs = [adaptation.needs for adaptation in adaptations.values()]
-        rate = next((need.teacher for need in needs if need.teacher is not None), None)
-        self.teacher = None if rate is None else Teacher(segmenter, rate)
+        taught = next((need for need in needs if need.teacher is not None), None)
+        self.teacher = taught and Teacher(segmenter, taught.teacher, norm=taught.teacher_norm)
         wanted = any(need.reference for need in needs)
         self.reference = deepcopy(segmenter).requires_grad_(False) if wanted else None
         self._step: Step | None = None
@@ -50,11 +59,22 @@ class TrainStep(nn.Module):
             if segmenter is not None:
                 segmenter.set_progress(step.index, step.total)
         step.set_steer(combined(adaptation.steer(step) for adaptation in self.adaptations.values()))
-        losses = _named("source", step.student("source").prediction.loss(step.source.labels))
-        if isinstance(step.target, Labelled):
-            losses |= _named("target", step.student("target").prediction.loss(step.target.labels))
+        losses = self.supervised(step)
         for name, adaptation in self.adaptations.items():
             losses |= _named(name, adaptation.losses(step))
+        return losses
+
+    def supervised(self, step: Step) -> dict[str, Tensor]:
+        """Terms of the labels that train: of the source, and of the target where the setting grants them.
+
+        With supervision `target` the source makes no pass, as its batch norm statistics would stay in the network.
+        """
+        views = {} if self.supervision == "target" else {"source": step.source}
+        if isinstance(step.target, Labelled):
+            views["target"] = step.target
+        losses: dict[str, Tensor] = {}
+        for name, view in views.items():
+            losses |= _named(name, step.student(name).prediction.loss(view.labels))
         return losses
 
     def after_step(self) -> None:
