@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import segmenters
+from xdseg.settings import mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -61,3 +61,5 @@ ADAPTATIONS = Registry("adaptation")
 SEGMENTERS.add(
     Component("deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1)
 )
+SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
+SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
