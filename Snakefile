@@ -7,6 +7,7 @@ configfile: "params.yaml"
 
 include: "pipeline/common.smk"
 include: "pipeline/data.smk"
+include: "pipeline/backbones.smk"
 include: "pipeline/train.smk"
 include: "pipeline/evaluate.smk"
 include: "pipeline/report.smk"

@@ -24,6 +24,7 @@ wildcard_constraints:
     split=r"[A-Za-z0-9_.-]+",
     what="images|labels",
     seed=r"\d+",
+    backbone=r"[A-Za-z0-9]+(?:[_.][A-Za-z0-9]+)*",
     train="[0-9a-f]{8}",
     predict="[0-9a-f]{8}",
     score="[0-9a-f]{8}",

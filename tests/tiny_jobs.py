@@ -13,7 +13,11 @@ from xdseg.training.job import Split, TrainingJob
 
 CLASSES = ("red", "green", "blue")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], dtype=np.uint8)
-SMALL = {"deeplabv3plus": {"decoder_channels": 32, "atrous_rates": (1, 2, 3)}}  # others are small by default
+SMALL = {  # others are small by default
+    "daformer": {"encoder": "mit_b0", "channels": 16, "dilations": (1, 2, 3)},
+    "deeplabv3plus": {"decoder_channels": 32, "atrous_rates": (1, 2, 3)},
+    "segformer": {"encoder": "mit_b0", "channels": 16},
+}
 OFF = {}  # settings that switch an adaptation off; others take {"weight": 0}
 CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)
 

@@ -8,7 +8,7 @@ worker count. Digests of labels are read when a fingerprint needs them and not b
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from xdseg.canonical import fingerprint, short
 from xdseg.data.locks import FolderLock, StreetworldLock, open_lock
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.scores import kept_classes
-from xdseg.files import file_digest
 from xdseg.params import NAME, Params, checked
+from xdseg.pretrained import weights_identity
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference, Scoring
@@ -26,7 +26,6 @@ from xdseg.settings.training import Augmentation, Training
 from xdseg.versions import VERSIONS
 
 RESULTS = Path("results")
-PUBLISHED_WEIGHTS = ("imagenet",)  # fetched by the library that publishes them
 ARROW = "->"
 UNITE = "+"  # between the domains of one source
 TRAIN_VERSIONS = ("augmentation", "contract", "loading", "training")
@@ -122,22 +121,6 @@ def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
     if weights := identity.get("weights"):  # a file is what is in it, wherever it lies
         identity["weights"] = weights_identity(weights)
     return {"kind": kind, "version": registry[kind].version, "settings": identity}
-
-
-def weights_identity(weights: str) -> str:
-    """Digest of a weights file, or the name of published weights. Raises BadInput if the file is missing."""
-    if weights in PUBLISHED_WEIGHTS:
-        return weights
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise BadInput(f"params: segmenters: weights {weights}: no such file; name a file, or `imagenet`")
-    found = path.stat()
-    return _file_digest(path, found.st_mtime_ns, found.st_size)
-
-
-@lru_cache
-def _file_digest(path: Path, *_: int) -> str:
-    return file_digest(path)
 
 
 @dataclass(frozen=True)

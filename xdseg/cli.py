@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="overlay of params.yaml; repeatable",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_prepare, _add_params, _add_render, _add_score, _add_files):
+    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_score, _add_files):
         add(commands)
     return parser
 
@@ -117,6 +117,17 @@ def _render(options: argparse.Namespace) -> None:
     from xdseg.stages.render import render_suite
 
     render_suite(options.suite, _params(options), options.folder)
+
+
+def _add_pretrain(commands) -> None:
+    parser = _command(commands, "pretrain", _pretrain, "pre-train an encoder on generated images, without labels")
+    parser.add_argument("target", help="name from backbones: in params.yaml, or the record that the workflow names")
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from xdseg.stages.pretrain import pretrain
+
+    pretrain(options.target, _params(options))
 
 
 def _add_score(commands) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
+from xdseg.settings.backbones import Backbone
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference, Scoring
 from xdseg.settings.methods import Grid, Method, Protocol
@@ -38,6 +39,7 @@ class Params(Settings):
     suites: dict[str, Suite]
     segmenters: dict[str, dict[str, Any]] = Field(description="name: {kind: ..., settings}")
     adaptations: dict[str, dict[str, Any]] = Field({}, description="name: {kind: ..., settings}")
+    backbones: dict[str, Backbone] = Field({}, description="recipes of small pre-trained encoders")
     methods: dict[str, Method]
     protocols: dict[str, Protocol]
     grid: Grid

@@ -24,6 +24,7 @@ LOCK = PACKAGE.parent / "tests" / "versions.lock"
 
 VERSIONS = {
     "augmentation": 1,
+    "backbones": 1,
     "board": 1,
     "contract": 1,
     "inference": 1,
@@ -32,8 +33,11 @@ VERSIONS = {
     "training": 1,
 }
 
+MIT_SOURCES = ("segmenters/encoders.py", "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
+
 SOURCES = {
     "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
+    "backbones": ("backbones/*.py", "settings/backbones.py"),
     "board": ("reporting/*.py",),
     "contract": (
         "adaptations/build.py",
@@ -62,11 +66,13 @@ SOURCES = {
         "stages/train.py",
     ),
     "streetworld": ("data/streetworld/*.py",),
-    "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py"),
     "adaptation dacs": (
         *(f"adaptations/{name}.py" for name in ("classmix", "dacs", "photometric", "pseudo_labels")),
         "settings/dacs.py",
     ),
+    "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
+    "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),
+    "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
 }
 
 

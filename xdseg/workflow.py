@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from xdseg.backbones.recipes import record_path
 from xdseg.canonical import canonical_json, fingerprint, short
 from xdseg.cells import RESULTS, Cell, Context, Run, expand, predictions_path
 from xdseg.errors import BadInput
@@ -117,6 +118,11 @@ class Plan:
     def partial(self) -> str:
         """Where a board with missing cells is built: never in the place of the whole one."""
         return f"{RESULTS}/{self.context.suite}/board-partial"
+
+    @cached_property
+    def backbones(self) -> list[str]:
+        """Record of every encoder that params.yaml has a recipe for."""
+        return [str(record_path(name, settings)) for name, settings in self.params.backbones.items()]
 
     def folder(self, wildcards: Any) -> str:
         """Folder of the run that a rule's wildcards stand for."""

@@ -5,7 +5,6 @@ the head's logits stay at stride 4, and are resized with align_corners off like 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
@@ -16,13 +15,12 @@ from torch import Tensor, nn
 from xdseg.errors import BadInput
 from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter, Steer
 from xdseg.segmenters.dense import DensePrediction
-from xdseg.segmenters.weights import fit, read_weights
+from xdseg.segmenters.encoders import fill
 from xdseg.settings.segmenters import DeepLabV3Plus as Settings
 
 LEVELS = 5  # halvings in the encoder; the decoder reads two of its maps
 FINE_LEVEL, FINE_STRIDE = 2, 4
 MAPS = {"fine": FINE_LEVEL, "deep": LEVELS}
-CLASSIFIER = "fc."  # the ImageNet classifier of a published ResNet has no place here
 
 
 class DeepLabV3Plus(Segmenter):
@@ -68,21 +66,5 @@ class DeepLabV3Plus(Segmenter):
         return DensePrediction(self.head(self.decoder([levels.get(level) for level in range(LEVELS + 1)])))
 
     def load_pretrained(self) -> None:
-        """Fill the encoder from the file, or from the published ImageNet weights that smp pins by revision."""
-        wanted = self.settings.weights
-        if wanted is None:
-            return
-        weights = self._published() if wanted == "imagenet" else read_weights(Path(wanted))
-        weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIER)}
-        fit(self.encoder, weights, origin=wanted)
-
-    def _published(self) -> dict[str, Tensor]:
-        """Download by smp. Raises BadInput without a network."""
-        name = self.settings.encoder
-        try:
-            return smp.encoders.get_encoder(name, depth=LEVELS, weights="imagenet").state_dict()
-        except Exception as error:  # huggingface_hub raises some ten types for "no network"
-            raise BadInput(
-                f"deeplabv3plus.weights: cannot download smp-hub/{name}.imagenet ({type(error).__name__}); save its "
-                "model.safetensors to a local file and give that file's path as weights"
-            ) from error
+        """Fill the encoder as the setting says."""
+        fill(self.encoder, self.settings.weights, name=self.settings.encoder, segmenter="deeplabv3plus")
