@@ -164,7 +164,8 @@ class SelfTraining(Adaptation):
         """Weighted cross entropy on the target, and how far features went from where they began."""
         given = step.pseudo_labels()
         terms = step.student("target").prediction.loss(given.labels, given.weights)
-        drift: Tensor = (step.student("source").features.maps["deep"] - step.reference("source").maps["deep"]).square()
+        name, deepest = list(step.student("source").features.maps.items())[-1]
+        drift: Tensor = (deepest - step.reference("source").maps[name]).square()
         return {**terms, "drift": 0.01 * drift.mean()}
 
 
