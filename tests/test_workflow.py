@@ -145,7 +145,7 @@ KILLS = {
 
 @pytest.mark.parametrize("victim, number", KILLS.values(), ids=KILLS.keys())
 def test_killed_while_training(workflow: Workflow, expected, victim: str, number: signal.Signals):
-    """Whoever is killed, `make leaderboard` alone then ends with the same bytes, from the saved step on."""
+    """Whoever is killed, `make leaderboard` alone then ends with the same bytes, and no saved step is lost."""
     scheduler = workflow.start("snakemake", "--cores", "2")
     workflow.wait_until_training()
     trainers = workflow.trainers()
@@ -168,7 +168,9 @@ def test_killed_while_training(workflow: Workflow, expected, victim: str, number
     workflow.make()
     assert workflow.scores() == expected
     logs = "".join(path.read_text() for path in workflow.folder.glob("results/toy/*/*/*/train.log"))
-    assert "resuming after step" in logs
+    # Asked to stop, a scheduler lets its running jobs finish; whoever is killed with its jobs goes on where they were.
+    finished = victim == "scheduler" and number != signal.SIGKILL
+    assert finished or "resuming after step" in logs
 
 
 def test_failed_cell_is_shown_missing(workflow: Workflow, project: Project):

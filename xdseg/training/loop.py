@@ -37,6 +37,7 @@ def train(
     Raises BadInput for what cannot be trained and TrainingFailed for a loss that is not finite.
     """
     if (report := finished(folder, job.fingerprint)) is not None:
+        print(f"{folder}: trained before; its weights are adopted", flush=True)
         return report
     folder.mkdir(parents=True, exist_ok=True)
     with devices.reproducible():
