@@ -10,6 +10,7 @@ from typing import Any
 
 from xdseg import __version__
 from xdseg.cells import RESULTS, Cell, Context, Pair, score_payload
+from xdseg.curve import CURVE, read_curve
 from xdseg.errors import BadInput
 from xdseg.files import temporary, write_json
 
@@ -80,6 +81,7 @@ def make_record(
         "environment": run["environment"],
         "digests": {"weights": run["weights"], "predictions": predicted["sha256"]},
         "settings": run["settings"],
+        "curve": read_curve(cell.run.folder / CURVE),
     }
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xdseg.adaptations.build import build_adaptations
+from xdseg.curve import cut_curve
 from xdseg.data.loading import Batch, load
 from xdseg.errors import TrainingFailed
 from xdseg.process import now
@@ -19,7 +20,7 @@ from xdseg.training import device as devices
 from xdseg.training.checkpoint import finished, load_resume, save_resume, save_weights
 from xdseg.training.job import TrainingJob
 from xdseg.training.optimisers import Optimisers
-from xdseg.training.progress import Progress, cut_curve
+from xdseg.training.progress import Progress
 from xdseg.training.streams import seed_network
 from xdseg.training.train_step import TrainStep
 

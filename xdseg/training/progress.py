@@ -5,9 +5,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xdseg.files import write_text
+from xdseg.curve import CURVE
 
-CURVE = "curve.jsonl"
 SECONDS_PER_MINUTE = 60
 
 
@@ -16,18 +15,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), SECONDS_PER_MINUTE)
     hours, minutes = divmod(minutes, SECONDS_PER_MINUTE)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def cut_curve(folder: Path, step: int) -> None:
-    """Keep the curve's points up to `step`: what comes after will be trained again."""
-    path, kept = folder / CURVE, []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except ValueError:  # the last line of a process killed while it wrote
-            break
-    write_text(path, "".join(kept))
 
 
 @dataclass
@@ -54,7 +41,8 @@ class Progress:
         now = time.perf_counter()
         rate = (done - self.reported) * self.batch / max(now - self.since, 1e-9)
         self.since, self.reported = now, done
-        point = {"step": done, "lr": lr, "losses": losses, "images_per_second": round(rate, 1)}
+        point = {"step": done, "time": round(time.time(), 3), "lr": lr, "losses": losses}
+        point["images_per_second"] = round(rate, 1)
         with (self.folder / CURVE).open("a") as curve:
             curve.write(json.dumps(point) + "\n")
         left = duration((self.total - done) * self.batch / rate)
