@@ -1,6 +1,7 @@
 """Learning curves: what a run appends, and what a record keeps of it."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_thinned_evenly_with_the_last_point(tmp_path, count):
     steps = read_curve(tmp_path / CURVE)["step"]
     assert len(steps) <= POINTS
     assert steps[-1] == count
-    assert len({later - earlier for earlier, later in zip(steps, steps[1:], strict=False)}) <= 1
+    assert len({later - earlier for earlier, later in pairwise(steps)}) <= 1
     assert 2 * len(steps) > min(count, POINTS)
 
 
