@@ -15,7 +15,7 @@ RANDOM_SEEDS = (0, 1, 2)
 
 
 def probe(names: Sequence[str], params: Params, *, out: Path = TABLE) -> None:
-    """Probe some encoders of params.yaml, or all. Raises BadInput for one without weights, before anything is computed."""
+    """Probe some encoders of params.yaml, or all. Raises BadInput for one without weights, before any work."""
     recipes = {name: recipe(params, name) for name in names or params.backbones}
     files = {name: COMMITTED / f"{name}.safetensors" for name in recipes}
     for name, path in files.items():
