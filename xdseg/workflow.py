@@ -17,6 +17,7 @@ from xdseg.errors import BadInput
 from xdseg.files import write_text
 from xdseg.params import CONFIG_VARIABLE, Params, parse, read_yaml
 from xdseg.records import COMMITTED, PRODUCED, entered_records, matches
+from xdseg.settings.methods import ROLES
 from xdseg.versions import VERSIONS
 
 RESOURCES = Path("pipeline/resources.yaml")
@@ -112,6 +113,10 @@ class Plan:
         notes = [self.params.protocols[self.params.grid.protocol].note]
         notes += [self.params.methods[name].note for name in self.params.grid.methods]
         payload = {"cells": shown, "entered": self.entered, "notes": notes, "version": VERSIONS["board"]}
+        # what the page says of it
+        grid = self.params.grid
+        peers = [[getattr(self.params.methods[name], role) for role in ROLES] for name in grid.methods]
+        payload |= {"name": grid.board or grid.suite, "peers": peers}
         return f"{RESULTS}/{self.context.suite}/board-{short(fingerprint(payload))}"
 
     @property

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from xdseg.files import write_text
+from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import cells_csv, collect
 from xdseg.reporting.costs import costs_csv
 from xdseg.reporting.heatmap import save_heatmap
 from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, rank
 from xdseg.reporting.page import leaderboard_md
+from xdseg.reporting.page_html import index_html
 
 
 def build_board(
@@ -19,12 +21,13 @@ def build_board(
     expected: Sequence[dict[str, Any]],
     records: Sequence[dict[str, Any]],
     out: Path,
+    about: About | None = None,
 ) -> None:
-    """Write cells.csv, leaderboard.{csv,json,md}, costs.csv and heatmap.png into `out`, each file atomically.
+    """Write cells.csv, leaderboard.{csv,json,md}, costs.csv, heatmap.png and index.html into `out`, each atomically.
 
     `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
-    `records` those that exist, in any order, and entered rows. The same cells give the same bytes. Raises BadInput if
-    a record does not belong to the board.
+    `records` those that exist, in any order, and entered rows; `about` is what the page says beyond them. The same
+    cells give the same bytes. Raises BadInput if a record does not belong to the board.
     """
     cells = collect(expected, records, suite=suite, classes=classes)
     rows = rank(cells, classes)
@@ -34,6 +37,7 @@ def build_board(
         "leaderboard.json": leaderboard_json(rows, classes),
         "leaderboard.md": leaderboard_md(rows, cells, suite=suite, classes=classes),
         "costs.csv": costs_csv(cells),
+        "index.html": index_html(rows, cells, suite=suite, classes=classes, about=about or About()),
     }
     for name, text in texts.items():
         write_text(out / name, text)

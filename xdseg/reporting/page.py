@@ -1,6 +1,6 @@
 """The leaderboard as a page: the table, what its numbers mean, what is missing, what must be known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
@@ -19,10 +19,10 @@ def leaderboard_md(rows: Sequence[Row], cells: Sequence[TableCell], *, suite: st
     parts = [
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
-        _meaning(cells),
+        meaning(cells),
         f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
-        *_section("Missing", _missing(rows, cells)),
-        *_section("Notes", _notes(rows, cells)),
+        *_section("Missing", missing(rows, cells)),
+        *_section("Notes", notes(rows, cells)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -42,14 +42,15 @@ def _line(columns: Sequence[str]) -> str:
     return f"| {' | '.join(columns)} |"
 
 
-def _meaning(cells: Sequence[TableCell]) -> str:
+def meaning(cells: Sequence[TableCell], *, text: Callable[[str], str] = escaped, code: str = "`{}`") -> str:
+    """What a number of the board is, in a sentence; `text` and `code` write names as the page's format wants them."""
     protocol = _protocol(cells)
     scoring = protocol.get("scoring") or {}
-    rule = RULES.get(scoring.get("absent", "drop"), escaped(str(scoring.get("absent"))))
+    rule = RULES.get(scoring.get("absent", "drop"), text(str(scoring.get("absent"))))
     if scoring.get("subset"):
-        rule += f", and only {', '.join(map(escaped, scoring['subset']))} are scored"
+        rule += f", and only {', '.join(map(text, scoring['subset']))} are scored"
     return (
-        f"A number is the mIoU in % on the target's `{protocol.get('eval_split', 'test')}` split, from the "
+        f"A number is the mIoU in % on the target's {code.format(protocol.get('eval_split', 'test'))} split, from the "
         f"{protocol.get('checkpoint', 'last step')}'s checkpoint, averaged over seeds, then over pairs; {rule}; "
         "a row that lacks a pair has no mean."
     )
@@ -62,40 +63,41 @@ def _protocol(cells: Sequence[TableCell]) -> dict[str, Any]:
     return records[0]["protocol"] if records else {}
 
 
-def _section(title: str, lines: Iterator[str]) -> list[str]:
-    lines = list(lines)
-    return [f"## {title}", "\n".join(lines)] if lines else []
+def _section(title: str, lines: list[tuple[str, str]]) -> list[str]:
+    texts = [f"- {escaped(subject)}{'' if subject == FLAG else ':'} {escaped(text)}" for subject, text in lines]
+    return [f"## {title}", "\n".join(texts)] if texts else []
 
 
-def _missing(rows: Sequence[Row], cells: Sequence[TableCell]) -> Iterator[str]:
-    """A line per incomplete method: its pairs without a value, and why."""
+def missing(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, str]]:
+    """Every incomplete method with its pairs without a value, and why."""
+    found = []
     for row in rows:
         own = [cell for cell in cells if cell.method == row.method]
         lacking = [pair for pair, value in row.by_pair.items() if value is None]
         if lacking:
-            yield f"- {escaped(row.method)}: {', '.join(_lack(pair, own) for pair in lacking)}"
+            found.append((row.method, ", ".join(_lack(pair, own) for pair in lacking)))
+    return found
 
 
 def _lack(pair: tuple[str, str], cells: list[TableCell]) -> str:
     wanted = [cell for cell in cells if cell.pair == pair]
     reasons = [f"seed {cell.seed}" for cell in wanted if cell.record is None]
     reasons += [f"seed {cell.seed}: no pixel to score" for cell in wanted if cell.record and cell.miou is None]
-    return f"{escaped(f' {ARROW} '.join(pair))} ({', '.join(reasons) or 'no such cell'})"
+    return f"{f' {ARROW} '.join(pair)} ({', '.join(reasons) or 'no such cell'})"
 
 
-def _notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> Iterator[str]:
-    """What the records tell a reader, each note once, with the methods it is about."""
+def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, str]]:
+    """What the records tell a reader, each note once, after the methods it is about."""
     about: dict[str, list[str]] = {}
     for row in rows:
         own = [cell.record for cell in cells if cell.method == row.method and cell.record]
         for note in sorted({note for record in own for note in _of_record(record)}):
             about.setdefault(note, []).append(row.method)
     runs = {row.method for row in rows if not row.entered}
-    for note, methods in about.items():
-        subject = "all runs" if runs and runs == set(methods) else ", ".join(map(escaped, methods))
-        yield f"- {subject}: {escaped(note)}"
+    found = [("all runs" if runs and runs == set(own) else ", ".join(own), note) for note, own in about.items()]
     if any(row.entered for row in rows):
-        yield f"- {FLAG} scored from prediction files of other code: how they were trained is their author's word"
+        found.append((FLAG, "scored from prediction files of other code: how they were trained is their author's word"))
+    return found
 
 
 def _of_record(record: dict[str, Any]) -> list[str]:

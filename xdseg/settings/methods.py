@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from xdseg.settings.base import Settings
 
 Setting = Literal["source", "uda", "finetune", "oracle"]
+ROLES = ("host", "floor", "ceiling", "start")  # in which a method names another one
 
 
 class Method(Settings):

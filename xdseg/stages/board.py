@@ -1,12 +1,15 @@
 """`xdseg board` builds tables and figures from records; `xdseg publish` copies them to where readers look."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from xdseg.errors import BadInput
 from xdseg.files import temporary
+from xdseg.panels import TargetStrips, panel_of
 from xdseg.params import Params
 from xdseg.records import COMMITTED, PRODUCED, confusion_of
+from xdseg.stages.about import about_board
 from xdseg.workflow import Plan
 
 REPORTS = Path("reports")
@@ -31,9 +34,14 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
         for cell in plan.cells
     ]
     paths = [Path(path) for path in [*plan.records, *plan.entered]]
-    records = [_with_note(load_record(path), params) for path in paths if path.exists() or not partial]
+    found = {path: _with_note(load_record(path), params) for path in paths if path.exists() or not partial}
     build_board(
-        suite=plan.context.suite, classes=plan.context.lock.classes, expected=expected, records=records, out=folder
+        suite=plan.context.suite,
+        classes=plan.context.lock.classes,
+        expected=expected,
+        records=list(found.values()),
+        out=folder,
+        about=about_board(plan, found),
     )
 
 
@@ -57,13 +65,18 @@ def publish(folder: Path, params: Params) -> None:
     target = REPORTS / (params.grid.board or params.grid.suite)
     shown = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in UNPUBLISHED]
     copied = sum(_copy(path, target / path.name) for path in shown)
-    recorded = 0
+    recorded = sum(_copy(path, COMMITTED / path.relative_to(PRODUCED)) for path in _produced(plan) if path.exists())
+    print(f"{target}: {copied} files changed; {COMMITTED}: {recorded} files changed", flush=True)
+
+
+def _produced(plan: Plan) -> Iterator[Path]:
+    """What may lie in results/records/ for this grid: what a record leans on, then the record."""
+    for target in sorted({cell.pair.target for cell in plan.cells}):
+        strips = TargetStrips.of(PRODUCED, plan.context, target)
+        yield from (strips.images, strips.truth)
     for cell in plan.cells:
         produced = PRODUCED / cell.record_name
-        for path in (confusion_of(produced), produced):
-            if path.exists():
-                recorded += _copy(path, COMMITTED / path.relative_to(PRODUCED))
-    print(f"{target}: {copied} files changed; {COMMITTED}: {recorded} files changed", flush=True)
+        yield from (confusion_of(produced), panel_of(produced), produced)
 
 
 def _copy(source: Path, target: Path) -> bool:

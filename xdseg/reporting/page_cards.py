@@ -1,0 +1,188 @@
+"""The card behind a number: what it is, what made it, and how it is made again.
+
+A card is a list of sections, each a title and rows of (label, value). Equal sections are kept once.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from xdseg.reporting.about import About
+from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.leaderboard import ENTERED, mean
+from xdseg.reporting.text import ARROW, fixed, percent
+
+SECONDS = 60  # in a minute
+Section = dict[str, Any]  # title, rows
+MONO, COPY = "mono", "copy"  # kinds of a value: digests and paths; commands
+
+
+class Cards:
+    """Cards of a page, and the sections that they share."""
+
+    def __init__(self, cells: Sequence[TableCell], about: About, classes: Sequence[str]) -> None:
+        self.sections: list[Section] = []
+        self._known: dict[str, int] = {}
+        self._about, self._classes = about, classes
+        self.cards: dict[str, dict[str, Any]] = {}
+        for cell in cells:
+            name = card_name(cell.method, cell.source, cell.target)
+            card = self.cards.setdefault(name, self._empty(cell))
+            card["cells"].append(self._of(cell))
+        for name, card in self.cards.items():
+            own = [cell.miou for cell in cells if card_name(cell.method, cell.source, cell.target) == name]
+            card["miou"] = percent(mean(own))
+
+    def _empty(self, cell: TableCell) -> dict[str, Any]:
+        pair = f"{cell.source} {ARROW} {cell.target}"
+        return {"method": cell.method, "pair": pair, "setting": cell.setting, "cells": []}
+
+    def _of(self, cell: TableCell) -> dict[str, Any]:
+        sections = list(_scored(cell, self._about) if cell.record else _missing(cell, self._about))
+        shown = {"seed": cell.seed, "miou": percent(cell.miou), "sections": [self._place(part) for part in sections]}
+        return shown | {"iou": [_shown(cell.iou(name)) for name in self._classes]} if cell.record else shown
+
+    def _place(self, section: Section) -> int:
+        text = json.dumps(section, sort_keys=True)
+        if text not in self._known:
+            self._known[text] = len(self.sections)
+            self.sections.append(section)
+        return self._known[text]
+
+
+def card_name(method: str, source: str, target: str) -> str:
+    """Name of a card, in the page's address too."""
+    return f"{method}/{source}--{target}"
+
+
+def _shown(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 2)
+
+
+def _section(title: str, rows: Iterable[tuple], *, folded: bool = False) -> Section:
+    """Rows without a value are left out."""
+    shown = [[str(part) for part in row] for row in rows if row[1] not in (None, "")]
+    return {"title": title, "rows": shown} | ({"folded": True} if folded else {})
+
+
+def _missing(cell: TableCell, about: About) -> Iterable[Section]:
+    yield _section(
+        "Missing", [("state", "The grid wants this cell; it has no record. Its run failed or was not made.")]
+    )
+    yield _again(cell, about)
+
+
+def _scored(cell: TableCell, about: About) -> Iterable[Section]:
+    record, scores = cell.record, cell.record["scores"]
+    kept = scores["kept"]
+    yield _section(
+        "Score",
+        [
+            ("mIoU", f"{percent(scores['miou']) or 'no pixel to score'}"),
+            ("pixel accuracy", percent(scores["pixel_accuracy"])),
+            ("images", scores["images"]),
+            ("classes scored", f"{len(kept)} of {len(record['classes'])}"),
+            ("note", record.get("note")),
+        ],
+    )
+    yield _again(cell, about)
+    yield _section("Protocol", _protocol(record["protocol"]))
+    yield _section("Settings", [(f"{k}", v) for k, v in flattened(record.get("settings") or {}).items()], folded=True)
+    yield _section("Data", _data(cell, about), folded=True)
+    yield _section("Fingerprints", [(k, v, MONO) for k, v in record["fingerprints"].items()], folded=True)
+    yield _section("Files", _files(cell, about), folded=True)
+    yield _section("Made by", _origin(record))
+    yield _section("Costs", _costs(record.get("costs") or {}, record.get("model") or {}))
+
+
+def _again(cell: TableCell, about: About) -> Section:
+    if cell.record and cell.record["origin"] == ENTERED:
+        return _section("Make it again", [("with the predictions at hand", about.score(cell), COPY)])
+    record = about.records.get(cell.key)
+    if not record:
+        return _section("Make it again", [("the whole board", about.snakemake(), COPY)])
+    return _section("Make it again", [("trains, predicts, scores", about.snakemake(f"results/{record}"), COPY)])
+
+
+def _protocol(protocol: dict[str, Any]) -> Iterable[tuple]:
+    yield "name", protocol["name"]
+    yield "trained on", protocol.get("train_split")
+    yield "evaluated on", protocol.get("eval_split")
+    yield "checkpoint", protocol.get("checkpoint")
+    for part in ("inference", "scoring"):
+        shown = {key: value for key, value in flattened(protocol.get(part) or {}).items() if value != "none"}
+        yield part, ", ".join(f"{key} {value}" for key, value in shown.items())
+
+
+def flattened(value: Any, name: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys; None is `none`."""
+    if isinstance(value, dict) and value:
+        return {k: v for key, inner in value.items() for k, v in flattened(inner, f"{name}.{key}".strip(".")).items()}
+    if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        return {k: v for at, inner in enumerate(value) for k, v in flattened(inner, f"{name}.{at}").items()}
+    return {name: "none" if value is None or value in ({}, []) else _plain(value)} if name else {}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _data(cell: TableCell, about: About) -> Iterable[tuple]:
+    """Digests of the splits that made the number; a record matches its board's lock, as both give its fingerprint."""
+    protocol = cell.record["protocol"]
+    train, evaluate = protocol.get("train_split", "train"), protocol.get("eval_split", "val")
+    labelled = {"oracle": [cell.target], "finetune": [*cell.source.split("+"), cell.target]}
+    learnt = labelled.get(cell.setting, cell.source.split("+"))
+    if cell.record["origin"] != ENTERED:
+        for domain in learnt:
+            yield from _split(about, domain, train, "training", labels=True)
+        if cell.setting == "uda":
+            yield from _split(about, cell.target, train, "training, no labels", labels=False)
+    yield from _split(about, cell.target, evaluate, "test", labels=True)
+
+
+def _split(about: About, domain: str, name: str, use: str, *, labels: bool) -> Iterable[tuple]:
+    if split := about.data.get((domain, name)):
+        yield f"{domain} {name} ({use})", f"{split.count} images"
+        yield "images", split.images, MONO
+        if labels:
+            yield "labels", split.labels, MONO
+
+
+def _files(cell: TableCell, about: About) -> Iterable[tuple]:
+    digests = cell.record.get("digests") or {}
+    yield "record", about.records.get(cell.key), MONO
+    yield "run", cell.record.get("run"), MONO
+    yield "weights, SHA-256", digests.get("weights"), MONO
+    yield "predictions, SHA-256", digests.get("predictions"), MONO
+    yield "confusion, SHA-256", (cell.record.get("confusion") or {}).get("sha256"), MONO
+
+
+def _origin(record: dict[str, Any]) -> Iterable[tuple]:
+    environment = record.get("environment") or {}
+    entered = record["origin"] == ENTERED
+    yield "origin", "predictions of other code, scored here" if entered else "this workflow"
+    if commit := environment.get("commit"):
+        yield "commit", commit + (", with changes not committed" if environment.get("dirty") else ""), MONO
+    else:
+        yield "commit", "unknown: not run in a checkout"
+    for key in ("device", "precision", "platform", "python", "torch"):
+        yield key, environment.get(key)
+    yield "XDSeg", record["benchmark_version"]
+    yield "started", environment.get("started")
+    yield "ended", environment.get("ended")
+
+
+def _costs(costs: dict[str, Any], model: dict[str, Any]) -> Iterable[tuple]:
+    if costs.get("train_seconds") is not None:
+        yield "training", f"{costs['train_seconds'] / SECONDS:.2f} min, {costs.get('steps', '?')} steps"
+    if costs.get("predict_seconds") is not None:
+        yield "predicting", f"{costs['predict_seconds']:.1f} s"
+    if costs.get("images_per_second") is not None:
+        yield "images/s in training", fixed(costs["images_per_second"])
+    if costs.get("peak_memory_mb") is not None:
+        yield "peak memory", f"{costs['peak_memory_mb']:.0f} MB"
+    if model:
+        yield "parameters", f"{model['parameters']:,}, {model.get('trainable', model['parameters']):,} of them trained"
