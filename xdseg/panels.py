@@ -37,7 +37,7 @@ SPARE = (  # colours of classes that have no customary one, in the order of thei
 
 
 def may_show(context: Context) -> bool:
-    """May committed pages show images of the grid's suite? Generated ones may; of photographs, prepared ones that say so."""
+    """May committed pages show images of the grid's suite? Generated ones; photographs if suite or lock say so."""
     suite, lock = context.params.suites[context.suite], context.lock
     return suite.redistribute or (isinstance(lock, FolderLock) and lock.contents.redistribute)
 

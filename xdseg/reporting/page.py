@@ -91,7 +91,7 @@ def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, st
     about: dict[str, list[str]] = {}
     for row in rows:
         own = [cell.record for cell in cells if cell.method == row.method and cell.record]
-        for note in sorted({note for record in own for note in _of_record(record)}):
+        for note in sorted({note for record in own for note in notes_of(record)}):
             about.setdefault(note, []).append(row.method)
     runs = {row.method for row in rows if not row.entered}
     found = [("all runs" if runs and runs == set(own) else ", ".join(own), note) for note, own in about.items()]
@@ -100,5 +100,6 @@ def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, st
     return found
 
 
-def _of_record(record: dict[str, Any]) -> list[str]:
+def notes_of(record: dict[str, Any]) -> list[str]:
+    """What must be known of a record: its method's note, and its protocol's."""
     return [note for note in (record.get("note"), record["protocol"].get("note")) if note]

@@ -10,6 +10,7 @@ from typing import Any
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.leaderboard import ENTERED, mean
+from xdseg.reporting.page import notes_of
 from xdseg.reporting.text import ARROW, fixed, percent
 
 SECONDS = 60  # in a minute
@@ -82,7 +83,7 @@ def _scored(cell: TableCell, about: About) -> Iterable[Section]:
             ("pixel accuracy", percent(scores["pixel_accuracy"])),
             ("images", scores["images"]),
             ("classes scored", f"{len(kept)} of {len(record['classes'])}"),
-            ("note", record.get("note")),
+            *(("note", note) for note in notes_of(record)),
         ],
     )
     yield _again(cell, about)

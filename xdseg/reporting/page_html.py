@@ -4,7 +4,7 @@ Equal rows and cells give equal bytes: nothing in it tells when or where it was 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def index_html(
         meaning=meaning(cells, text=str, code="{}"),
         notes=notes(rows, cells),
         missing=missing(rows, cells),
+        lacking={row.method: list(row.by_pair.values()).count(None) for row in rows},
         last=last_class(classes),
         rows=[_row(row, cells, found.get(row.method), places[row.method]) for row in rows],
         map=_map(rows, found),
@@ -109,7 +110,7 @@ def _facts(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, s
         ("methods", str(len(rows))),
         ("domain pairs", str(len(rows[0].by_pair))),
         ("cells scored", f"{scored} of {len(cells)}"),
-        ("seeds" if len(seeds) > 1 else "seed", ", ".join(map(str, seeds))),
+        ("seeds" if len(seeds) > 1 else "seed", str(len(seeds))),
         ("protocol", ", ".join(protocols) or "–"),
     ]
 
@@ -189,25 +190,26 @@ def _classes(
 
 
 def _method(row: Row, cells: Sequence[TableCell], about: About) -> dict[str, Any]:
-    """What a method is, in its own words and beside its host."""
-    host = about.peers.get(row.method, {}).get("host")
-    own, other = _settings(cells, row.method), _settings(cells, host)
-    changed = []
-    if own and other:
-        changed = [
-            (key, other.get(key, "–"), own.get(key, "–"))
-            for key in sorted({*own, *other})
-            if own.get(key) != other.get(key)
-        ]
+    """What a method is, and what it does otherwise than its host (else its floor)."""
+    beside, _ = about.peer(row.method) or (None, None)
+    own, other = _settings(cells, row.method), _settings(cells, beside)
     named = about.peers.get(row.method, {})
     return {
         "row": row,
         "parts": about.parts.get(row.method, ""),
         "peers": [(role, named[role]) for role in ROLES if named.get(role)],
-        "host": host,
-        "changed": changed,
+        "beside": beside,
+        "changed": list(_changed(own, other)) if own and other else [],
         "compared": bool(own and other),
     }
+
+
+def _changed(own: dict[str, str], other: dict[str, str]) -> Iterator[tuple[str, str | None, str]]:
+    """Key, the other's value and the own one; of a part that only one has, the keys inside it."""
+    for key in sorted({*own, *other}):
+        opened = any(name.startswith(f"{key}.") for name in {*own, *other})
+        if own.get(key) != other.get(key) and not opened:
+            yield key, other.get(key), own.get(key, "left out")
 
 
 def _settings(cells: Sequence[TableCell], method: str | None) -> dict[str, str]:

@@ -46,11 +46,11 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
 
 
 def _with_note(record: dict[str, Any], params: Params) -> dict[str, Any]:
-    """A record's note is words: what params.yaml says today counts, not what it said when the record was made."""
+    """A record's notes are words: what params.yaml says today counts, not what it said when the record was made."""
     if record["method"] not in params.methods:
         return record
-    method, protocol = params.methods[record["method"]], params.protocols[params.grid.protocol]
-    return record | {"note": method.note or protocol.note}
+    protocol = record["protocol"] | {"note": params.protocols[params.grid.protocol].note}
+    return record | {"note": params.methods[record["method"]].note, "protocol": protocol}
 
 
 def _check_folder(folder: Path, *wanted: str) -> None:
