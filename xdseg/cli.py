@@ -55,7 +55,16 @@ def _parser() -> argparse.ArgumentParser:
         help="overlay of params.yaml; repeatable",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_probe, _add_score, _add_files):
+    for add in (
+        _add_prepare,
+        _add_params,
+        _add_render,
+        _add_pretrain,
+        _add_probe,
+        _add_score,
+        _add_compare,
+        _add_files,
+    ):
         add(commands)
     return parser
 
@@ -168,6 +177,20 @@ def _score(options: argparse.Namespace) -> None:
         )
     else:
         raise BadInput("score: give the score's path, or --predictions, --method and --pair together")
+
+
+def _add_compare(commands) -> None:
+    parser = _command(commands, "compare", _compare, "compare two boards, presets or commits, method by method")
+    for side in ("a", "b"):
+        parser.add_argument(side, metavar=side.upper(), help="board in reports/, preset.yaml, REV or REV:board")
+    parser.add_argument("--pairs", action="store_true", help="a line per method and pair")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from xdseg.stages.compare import compare_boards
+
+    compare_boards(options.a, options.b, by_pair=options.pairs, machine=options.json)
 
 
 def _add_files(commands) -> None:
