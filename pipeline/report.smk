@@ -1,4 +1,7 @@
-# Tables and figures from records.
+# Tables, figures and the page, from records.
+
+
+report: "captions/workflow.rst"
 
 
 rule board:
@@ -6,12 +9,38 @@ rule board:
         plan.records,
         plan.entered,
     output:
-        cells="results/{suite}/board-{board}/cells.csv",
-        leaderboard="results/{suite}/board-{board}/leaderboard.csv",
+        cells=report(
+            "results/{suite}/board-{board}/cells.csv",
+            caption="captions/cells.rst",
+            category="{suite}",
+            labels={"what": "every cell"},
+        ),
+        leaderboard=report(
+            "results/{suite}/board-{board}/leaderboard.csv",
+            caption="captions/leaderboard.rst",
+            category="{suite}",
+            labels={"what": "leaderboard"},
+        ),
         json="results/{suite}/board-{board}/leaderboard.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
-        costs="results/{suite}/board-{board}/costs.csv",
-        heatmap="results/{suite}/board-{board}/heatmap.png",
+        costs=report(
+            "results/{suite}/board-{board}/costs.csv",
+            caption="captions/costs.rst",
+            category="{suite}",
+            labels={"what": "costs"},
+        ),
+        heatmap=report(
+            "results/{suite}/board-{board}/heatmap.png",
+            caption="captions/heatmap.rst",
+            category="{suite}",
+            labels={"what": "heat map"},
+        ),
+        page=report(
+            "results/{suite}/board-{board}/index.html",
+            caption="captions/page.rst",
+            category="{suite}",
+            labels={"what": "page"},
+        ),
     log:
         "results/{suite}/board-{board}/board.log",
     benchmark:

@@ -38,7 +38,7 @@ MIT_SOURCES = ("segmenters/encoders.py", "segmenters/layers.py", "segmenters/mit
 SOURCES = {
     "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
-    "board": ("reporting/*.py",),
+    "board": ("reporting/*.py", "reporting/templates/*"),
     "contract": (
         "adaptations/build.py",
         "segmenters/build.py",
@@ -93,8 +93,12 @@ def sources_of(name: str) -> list[Path]:
 
 
 def code_digest(paths: Iterable[Path]) -> str:
-    """Digest of the code in files, without comments, docstrings and layout."""
-    return fingerprint([[path.name, ast.unparse(_without_docstrings(path))] for path in paths])
+    """Digest of the code in files: of Python without comments, docstrings and layout, of templates every letter."""
+    return fingerprint([[path.name, _code(path)] for path in paths])
+
+
+def _code(path: Path) -> str:
+    return ast.unparse(_without_docstrings(path)) if path.suffix == ".py" else path.read_text()
 
 
 def _without_docstrings(path: Path) -> ast.Module:

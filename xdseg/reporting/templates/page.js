@@ -112,6 +112,10 @@ function bars(values) {
   return list;
 }
 
+function setAddress(address) {
+  try { history.replaceState(null, "", address); } catch { /* embedded in a report: there is no address to set */ }
+}
+
 function show(name) {
   const card = contents.cards[name];
   if (!card) return;
@@ -127,7 +131,7 @@ function show(name) {
   }
   if (!dialog.open) dialog.showModal();
   body.scrollTop = 0;
-  history.replaceState(null, "", `#card=${encodeURIComponent(name)}`);
+  setAddress(`#card=${encodeURIComponent(name)}`);
 }
 
 for (const button of document.querySelectorAll("[data-card]")) {
@@ -135,7 +139,7 @@ for (const button of document.querySelectorAll("[data-card]")) {
 }
 document.getElementById("close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
+dialog.addEventListener("close", () => setAddress(location.href.split("#")[0]));
 
 function fromAddress() {
   if (location.hash.startsWith("#card=")) show(decodeURIComponent(location.hash.slice("#card=".length)));
