@@ -245,9 +245,16 @@ def test_a_training_is_counted_once():
 
 
 def test_flattened_settings():
-    """Dotted keys, lists of plain values in one line, lists of parts by number; empty and None are `none`."""
+    """Dotted keys, lists of plain values in one line, lists of parts by number; None is `none`."""
     nested = {"a": {"b": 1, "c": None}, "d": [0.5, 2], "e": [{"kind": "dacs"}], "f": {}, "g": True}
-    assert flattened(nested) == {"a.b": "1", "a.c": "none", "d": "0.5, 2", "e.0.kind": "dacs", "f": "none", "g": "true"}
+    assert flattened(nested) == {
+        "a.b": "1",
+        "a.c": "none",
+        "d": "0.5, 2",
+        "e.0.kind": "dacs",
+        "f": "defaults",
+        "g": "true",
+    }
 
 
 def test_every_colour_can_be_read():

@@ -116,15 +116,19 @@ def _protocol(protocol: dict[str, Any]) -> Iterable[tuple]:
 
 
 def flattened(value: Any, name: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys; None is `none`."""
+    """Nested settings as dotted keys; None is `none`, an empty part `defaults`, since identities leave those out."""
     if isinstance(value, dict) and value:
         return {k: v for key, inner in value.items() for k, v in flattened(inner, f"{name}.{key}".strip(".")).items()}
     if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         return {k: v for at, inner in enumerate(value) for k, v in flattened(inner, f"{name}.{at}").items()}
-    return {name: "none" if value is None or value in ({}, []) else _plain(value)} if name else {}
+    return {name: _plain(value)} if name else {}
 
 
 def _plain(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if value == {}:
+        return "defaults"
     if isinstance(value, bool):
         return str(value).lower()
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -27,6 +27,7 @@ from xdseg.reporting.text import ARROW, percent
 from xdseg.settings.methods import ROLES
 
 TEMPLATES = Path(__file__).parent / "templates"
+LAST = "-999"  # where a tile without a gain is sorted
 UPRIGHT = 8  # more pairs than this have their names written upwards
 FILES = {  # beside the page
     "leaderboard.md": "the table as Markdown",
@@ -148,17 +149,24 @@ def _map(rows: Sequence[Row], found: dict[str, Gain]) -> dict[str, Any]:
     def tile(value: float | None, gain: float | None, name: str | None) -> dict[str, Any]:
         style = "" if value is None else "--m:{};--mi:{};".format(*score(value))
         style += "" if gain is None else "--g:{};--gi:{}".format(*gained(gain))
-        return {"miou": percent(value), "short": "" if value is None else f"{100 * value:.1f}",
-                "gain": signed(gain, 1), "style": style, "card": name}  # fmt: skip
+        return {
+            "miou": percent(value),
+            "short": "" if value is None else f"{100 * value:.1f}",
+            "gain": signed(gain, 1),
+            "order": LAST if gain is None else f"{100 * gain:.4f}",
+            "style": style,
+            "card": name,
+        }
 
     lines = []
     for row in rows:
         gain = found.get(row.method)
+        whole = gain and row.miou is not None and len(gain.values) == len(row.by_pair)  # as with the mean itself
         tiles = [
             tile(value, gain.by_pair[pair] if gain else None, card_name(row.method, *pair))
             for pair, value in row.by_pair.items()
         ]
-        lines.append({"row": row, "tiles": tiles, "mean": tile(row.miou, gain.mean if gain else None, None)})
+        lines.append({"row": row, "tiles": tiles, "mean": tile(row.miou, gain.mean if whole else None, None)})
     return {
         "targets": [(target, len(list(pairs))) for target, pairs in groupby(rows[0].by_pair, key=lambda pair: pair[1])],
         "pairs": list(rows[0].by_pair),

@@ -13,7 +13,8 @@ function element(name, text, kind) {
 // Tables: a column's name is a button that sorts by it; a second time turns the order.
 function key(row, column) {
   const cell = row.cells[column];
-  const text = cell.dataset.sort ?? cell.textContent.trim();
+  const gains = document.body.dataset.view === "g" && cell.dataset.gain;
+  const text = gains || (cell.dataset.sort ?? cell.textContent.trim());
   const number = Number.parseFloat(text);
   return Number.isNaN(number) ? text : number;
 }
