@@ -373,26 +373,42 @@ def large_board(folder: Path) -> dict:
         records.append(made | {"classes": list(names), "scores": made["scores"] | scores, "fingerprints": prints,
                                "curve": steps, "settings": settings})  # fmt: skip
         path = folder / f"{number}.png"
-        Image.fromarray(rng.integers(0, 3, (80, 480), np.uint8)).save(path)
+        Image.fromarray(rng.integers(0, 3, (60, 360), np.uint8)).save(path)
         key = (one["method"], one["source"], one["target"], 0)
-        shown[key] = Panel(path, ("x", "y", "z"), (160, 160, 160))
-    Image.fromarray(rng.integers(0, 255, (80, 480, 3), np.uint8)).save(folder / "image.jpg")
+        shown[key] = Panel(path, ("x", "y", "z"), (120, 120, 120))
+    Image.fromarray(rng.integers(0, 255, (60, 360, 3), np.uint8)).save(folder / "image.jpg")
     strips = {target: Strips(folder / "image.jpg", folder / "0.png") for target in "abcde"}
     about = About(may_show=True, panels=shown, strips=strips)
     return {"expected": expected, "records": records, "about": about, "classes": names}
 
 
-def test_a_large_page_stays_small(tmp_path):
-    """20 pairs x 6 methods with everything: below 1.5 MB, panels cut to their first images, then pairs left out."""
+def test_a_large_page_stays_small(tmp_path, monkeypatch):
+    """20 pairs x 6 methods with everything: below 1.5 MB, panels cut to one image; then targets are left out."""
     made = large_board(tmp_path)
     cells = collect(made["expected"], made["records"], suite="vessels", classes=made["classes"])
     found, left_out = panels(cells, made["about"])
-    assert 0 < len(found) < 20 and len(found) + left_out == 20
+    assert [part.target for part in found] == list("abcde") and left_out == 0
     assert sum(part.size for part in found) <= BUDGET and {part.names for part in found} == {("x",)}
-    assert found[0].pictures[0].width == 160 and len(found[0].pictures) == 8
-    text = page(tmp_path / "board", **made)
-    assert len(text.encode()) < LARGEST
-    assert f"{left_out} more pairs have panels" in words(text)
+    names = [picture.name for picture in found[0].pictures]
+    assert names[:3] == ["image", "truth", "method-0, b →"] and len(names) == 2 + 6 * 4
+    assert {(picture.width, picture.height) for picture in found[0].pictures} == {(120, 60)}
+    assert len(page(tmp_path / "board", **made).encode()) < LARGEST
+    monkeypatch.setattr("xdseg.reporting.page_panels.BUDGET", 2 * found[0].size)
+    found, left_out = panels(cells, made["about"])
+    assert (len(found), left_out) == (2, 3)
+    assert "3 more targets have panels" in words(page(tmp_path / "board", **made))
+
+
+def test_an_oracle_is_shown_once_a_target(tmp_path):
+    """Its cells on a->b and c->b are one run's; of two seeds the first is shown."""
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "p.png")
+    panel, strips = Panel(tmp_path / "p.png", ("x",), (8,)), Strips(tmp_path / "p.png", tmp_path / "p.png")
+    expected = [cell(method, pair, seed, setting) for method, setting in (("o", "oracle"), ("m", "source"))
+                for pair in ("a->b", "c->b") for seed in (0, 1)]  # fmt: skip
+    cells = collect(expected, [], suite="vessels", classes=CLASSES)
+    shown = About(may_show=True, panels={one.key: panel for one in cells}, strips={"b": strips})
+    ((found,), _) = panels(cells, shown)
+    assert [picture.name for picture in found.pictures] == ["image", "truth", "o", "m, a →", "m, c →"]
 
 
 def test_the_page_reaches_out_to_nobody(tmp_path):
@@ -455,6 +471,14 @@ def test_templates_are_packaged():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["xdseg"]
     files = {path for pattern in patterns for path in (ROOT / "xdseg").glob(pattern)}
     assert {path.name for path in files} >= {"index.html.j2", "page.css", "page.js"}
+
+
+def test_every_caption_of_the_report_is_there():
+    """Snakemake reads them only when a report is asked for, so a missing one would show late."""
+    named = re.findall(r'"(captions/[^"]+)"', (ROOT / "pipeline/report.smk").read_text())
+    assert len(named) == 6 and {path.name for path in (ROOT / "pipeline/captions").iterdir()} == {
+        Path(name).name for name in named
+    }
 
 
 def test_settings_of_a_preset_are_found_again(monkeypatch):

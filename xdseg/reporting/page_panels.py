@@ -1,4 +1,4 @@
-"""Panels of a page: image, truth and predictions, one pair below the other, within a budget of bytes."""
+"""Panels of a page: image, truth and predictions of each target, one below the other, within a budget of bytes."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from PIL import Image
 from xdseg.errors import BadInput
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.text import ARROW
 
 BUDGET = 700_000  # bytes of all panels of a page, encoded
-MOST = 3  # images of a pair, if the budget allows
+MOST = 3  # images of a target, if the budget allows
 QUALITY = 88  # of a JPEG that is cut
 
 
@@ -21,7 +22,7 @@ QUALITY = 88  # of a JPEG that is cut
 class Picture:
     """One strip."""
 
-    name: str  # image, truth, or a method
+    name: str  # image, truth, or a method and its source
     address: str  # data:
     width: int
     height: int
@@ -29,9 +30,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Panels:
-    """One pair's strips."""
+    """One target's strips."""
 
-    source: str
     target: str
     names: tuple[str, ...]  # of the images
     pictures: list[Picture]
@@ -43,31 +43,35 @@ class Panels:
 
 
 def panels(cells: Sequence[TableCell], about: About) -> tuple[list[Panels], int]:
-    """Panels of the pairs that have any, and how many pairs were left out for the page's size.
+    """Panels of the targets that have any, and how many targets were left out for the page's size.
 
-    Of three images, two, one: the most with which all pairs stay within the budget; then pairs are left out.
+    Of three images, two, one: the most with which all targets stay within the budget; then targets are left out.
     """
-    by_pair: dict[tuple[str, str], list[TableCell]] = {}
+    by_target: dict[str, list[TableCell]] = {}
     for cell in cells:
         if about.may_show and cell.key in about.panels and cell.target in about.strips:
-            by_pair.setdefault(cell.pair, []).append(cell)
-    ordered = sorted(by_pair.items(), key=lambda item: item[0][::-1])
+            by_target.setdefault(cell.target, []).append(cell)
     for images in range(MOST, 0, -1):
-        made = [_of_pair(own, about, images) for _, own in ordered]
+        made = [_of_target(by_target[target], about, images) for target in sorted(by_target)]
         if sum(part.size for part in made) <= BUDGET:
             return made, 0
-    while made and sum(part.size for part in made) > BUDGET:
+    while sum(part.size for part in made) > BUDGET:
         made.pop()
-    return made, len(ordered) - len(made)
+    return made, len(by_target) - len(made)
 
 
-def _of_pair(cells: list[TableCell], about: About, images: int) -> Panels:
+def _of_target(cells: list[TableCell], about: About, images: int) -> Panels:
     first, strips = about.panels[cells[0].key], about.strips[cells[0].target]
     width = sum(first.widths[:images])
+    shown = {_name(cell): cell for cell in reversed(cells)}  # of several seeds the first
     pictures = [_picture("image", strips.images, width), _picture("truth", strips.truth, width)]
-    for cell in {cell.method: cell for cell in reversed(cells)}.values():  # of several seeds the first
-        pictures.insert(2, _picture(cell.method, about.panels[cell.key].path, width))
-    return Panels(cells[0].source, cells[0].target, first.names[:images], pictures)
+    pictures += [_picture(name, about.panels[cell.key].path, width) for name, cell in reversed(shown.items())]
+    return Panels(cells[0].target, first.names[:images], pictures)
+
+
+def _name(cell: TableCell) -> str:
+    """An oracle has learnt from the target, whatever the pair's source."""
+    return cell.method if cell.setting == "oracle" else f"{cell.method}, {cell.source} {ARROW}"
 
 
 def _picture(name: str, path: Path, width: int) -> Picture:
