@@ -8,7 +8,7 @@ from xdseg.files import write_text
 from xdseg.reporting.cells_table import cells_csv, collect
 from xdseg.reporting.costs import costs_csv
 from xdseg.reporting.heatmap import save_heatmap
-from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, rank
+from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, metrics_json, rank
 from xdseg.reporting.page import leaderboard_md
 
 
@@ -20,7 +20,7 @@ def build_board(
     records: Sequence[dict[str, Any]],
     out: Path,
 ) -> None:
-    """Write cells.csv, leaderboard.{csv,json,md}, costs.csv and heatmap.png into `out`, each file atomically.
+    """Write cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png into `out`, each file atomically.
 
     `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
     `records` those that exist, in any order, and entered rows. The same cells give the same bytes. Raises BadInput if
@@ -32,6 +32,7 @@ def build_board(
         "cells.csv": cells_csv(cells, classes),
         "leaderboard.csv": leaderboard_csv(rows, classes),
         "leaderboard.json": leaderboard_json(rows, classes),
+        "metrics.json": metrics_json(rows),
         "leaderboard.md": leaderboard_md(rows, cells, suite=suite, classes=classes),
         "costs.csv": costs_csv(cells),
     }
