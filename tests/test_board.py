@@ -18,7 +18,15 @@ from xdseg.reporting.records import load_record
 from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
-FILES = {"cells.csv", "costs.csv", "heatmap.png", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
+FILES = {
+    "cells.csv",
+    "costs.csv",
+    "heatmap.png",
+    "leaderboard.csv",
+    "leaderboard.json",
+    "leaderboard.md",
+    "metrics.json",
+}
 
 
 def cell(method: str, pair: str, seed: int = 0, setting: str = "source") -> dict:
