@@ -18,15 +18,8 @@ from xdseg.reporting.records import load_record
 from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
-FILES = {
-    "cells.csv",
-    "costs.csv",
-    "heatmap.png",
-    "leaderboard.csv",
-    "leaderboard.json",
-    "leaderboard.md",
-    "metrics.json",
-}
+TABLES = {"leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
+FILES = TABLES | {"cells.csv", "costs.csv", "heatmap.png"}
 
 
 def cell(method: str, pair: str, seed: int = 0, setting: str = "source") -> dict:

@@ -20,7 +20,7 @@ def build_board(
     records: Sequence[dict[str, Any]],
     out: Path,
 ) -> None:
-    """Write cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png into `out`, each file atomically.
+    """Write cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png into `out`, each atomically.
 
     `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
     `records` those that exist, in any order, and entered rows. The same cells give the same bytes. Raises BadInput if
