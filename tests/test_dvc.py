@@ -142,7 +142,7 @@ def test_page_for_plots_fetches_nothing():
     assert text.count("<script>") == text.count("</script>") == len(SCRIPTS)
     assert not re.search(r"(src|href)=", re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL))
     assert text.count("{plot_divs}") == 1 and "{scripts}" not in text
-    assert text.count("vegaEmbed") > 1 and "vegaLite" in text
+    assert "vegaEmbed" in text and "vegaLite" in text
 
 
 def test_which_parameters_experiments_can_set(tmp_path: Path):
