@@ -18,6 +18,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
+from xdseg.likeness import take_over
+from xdseg.merging import merge
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.backbones import Backbone
 from xdseg.settings.base import Settings
@@ -112,15 +114,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [m for part in get_args(annotation) for m in _models_in(part)]
 
 
-def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """`overlay` over `base`: maps merge, everything else replaces. Neither argument changes."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML map. Raises BadInput naming file and line if it cannot be read."""
     try:
@@ -153,6 +146,7 @@ def parse(config: dict[str, Any]) -> Params:
             import_module(module)
         except Exception as error:  # whatever a module can raise while it is imported
             raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
+    config = config | {"methods": take_over(config.get("methods"))}
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)

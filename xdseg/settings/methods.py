@@ -12,6 +12,7 @@ Setting = Literal["source", "uda", "finetune", "oracle"]
 class Method(Settings):
     """One method. `training` and `augmentation` hold what differs from the protocol's."""
 
+    like: str | None = Field(None, description="row that this one takes over, but for what it says itself")
     setting: Setting = Field(
         description="what training may see: source, uda (+ target images), finetune (+ their labels), oracle"
     )

@@ -1,0 +1,94 @@
+"""`like` in a method: another row's settings, with the rows it is compared with on its own segmenter."""
+
+import pytest
+from conftest import ROOT, small_config
+
+from xdseg.cells import Context, expand
+from xdseg.errors import BadInput
+from xdseg.params import parse, read_yaml
+
+
+def config(**rows):
+    """The small settings with a second segmenter `wide`, its bounds, and some rows."""
+    settings = small_config()
+    settings["segmenters"]["wide"] = settings["segmenters"]["deeplabv3plus"] | {"decoder_channels": 48}
+    bounds = {f"{name}-wide": {"like": name, "segmenter": "wide"} for name in ("source-only", "oracle")}
+    settings["methods"] |= bounds | rows
+    return settings
+
+
+def test_taken_over():
+    """All settings, with the rows of comparison and start on the new segmenter."""
+    settings = config(
+        tuned={"setting": "finetune", "segmenter": "deeplabv3plus", "start": "source-only", "training": {"steps": 2}},
+        **{
+            "tuned-wide": {"like": "tuned", "segmenter": "wide"},
+            "source-aug-wide": {"like": "source-aug", "segmenter": "wide"},
+        },
+    )
+    methods = parse(settings).methods
+    tuned, augmented = methods["tuned-wide"], methods["source-aug-wide"]
+    assert (tuned.setting, tuned.segmenter, tuned.start, tuned.training) == (
+        "finetune",
+        "wide",
+        "source-only-wide",
+        {"steps": 2},
+    )
+    assert (augmented.floor, augmented.augmentation, augmented.host) == ("source-only-wide", {"jitter": {}}, None)
+    assert methods["source-only-wide"].ceiling == "oracle-wide"
+    assert methods["tuned"].start == "source-only", "the row taken over stays as it is"
+
+
+def test_own_words_count_and_maps_merge():
+    """Without a segmenter of its own a row keeps the other's rows; what it names itself stays."""
+    row = {"like": "source-aug", "augmentation": {"flip": 0.0}, "floor": "oracle"}
+    method = parse(config(row=row)).methods["row"]
+    assert (method.segmenter, method.floor) == ("deeplabv3plus", "oracle")
+    assert method.augmentation == {"jitter": {}, "flip": 0.0}
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"like": "source-onli"}, "methods.row.like: unknown 'source-onli'; did you mean 'source-only'?"),
+        ({"like": "row"}, "methods.row.like: unknown 'row'"),
+        ({"like": "oracle-wide"}, "methods.row.like: oracle-wide is itself like oracle; name that row"),
+        ({"like": "source-aug", "segmenter": "narrow"}, "methods.row.floor: unknown 'source-only-narrow'"),
+        ({"lik": "source-aug"}, "methods.row.lik: no such key; did you mean 'like'?"),
+        (["like"], "methods.row"),
+    ],
+)
+def test_what_cannot_be_taken_over(row, message):
+    """One line that names the key."""
+    settings = config(row=row)
+    settings["segmenters"]["narrow"] = settings["segmenters"]["wide"]
+    with pytest.raises(BadInput) as error:
+        parse(settings)
+    assert message in str(error.value)
+    assert str(error.value).startswith("params: methods.row")
+
+
+def test_same_fingerprint_as_written_out():
+    """`like` is a way of writing: a run has the identity of the row written out in full."""
+    plain = config()
+    plain["methods"]["source-only-wide"] = plain["methods"]["source-only"] | {
+        "segmenter": "wide",
+        "ceiling": "oracle-wide",
+    }
+    folders = []
+    for settings in (config(), plain):
+        settings["suites"] = {"streetworld": {"kind": "streetworld"}}
+        settings["grid"] |= {"suite": "streetworld", "methods": ["source-only-wide"], "pairs": ["clear->night"]}
+        folders.append([run.folder for run in expand(Context.of(parse(settings))).runs])
+    assert folders[0] == folders[1]
+
+
+@pytest.mark.parametrize("segmenter", ["daformer", "segformer"])
+def test_every_segmenter_has_the_rows_of_the_default_one(segmenter):
+    """In params.yaml; and no row is compared with one on another segmenter."""
+    methods = parse(read_yaml(ROOT / "params.yaml")).methods
+    bare = [name for name, method in methods.items() if method.segmenter == "deeplabv3plus"]
+    assert {f"{name}-{segmenter}" for name in bare} <= methods.keys()
+    for name, method in methods.items():
+        for other in (method.host, method.floor, method.ceiling, method.start):
+            assert other is None or methods[other].segmenter == method.segmenter, name

@@ -1,0 +1,40 @@
+"""`like: NAME` in a method: the settings of another row, so that a row on another segmenter is one line.
+
+Where the row names a segmenter, the rows of the other that stand for comparison and start take that segmenter's name:
+`floor: source-only` of the row taken over becomes `floor: source-only-eomt`. So only rows of bare names, those of the
+default segmenter, are taken over. What a row says itself always counts.
+"""
+
+from typing import Any
+
+from xdseg.errors import BadInput, suggest
+from xdseg.merging import merge
+
+ROLES = ("host", "floor", "ceiling", "start")
+
+
+def take_over(methods: Any) -> Any:
+    """Definitions of methods by name, as in params.yaml, with every `like` filled in.
+
+    Anything malformed is left for the check of settings to name. Raises BadInput for a row that cannot be taken over.
+    """
+    if not isinstance(methods, dict):
+        return methods
+    return {name: _filled(name, own, methods) for name, own in methods.items()}
+
+
+def _filled(name: str, own: Any, methods: dict[str, Any]) -> Any:
+    if not isinstance(own, dict) or own.get("like") is None:
+        return own
+    like = own["like"]
+    if like not in methods or like == name:
+        known = [other for other in methods if other != name]
+        raise BadInput(f"params: methods.{name}.like: unknown {like!r}; {suggest(str(like), known)}")
+    taken = methods[like]
+    if not isinstance(taken, dict):
+        return own
+    if taken.get("like") is not None:
+        raise BadInput(f"params: methods.{name}.like: {like} is itself like {taken['like']}; name that row")
+    segmenter = own.get("segmenter")
+    named = {role: f"{taken[role]}-{segmenter}" for role in ROLES if segmenter and taken.get(role)}
+    return merge(taken | named, own)
