@@ -19,7 +19,7 @@ CLONED = (
     *("data", "pipeline", "profiles", "pyproject.toml", "records", "reports", "requirements.txt", "tests", "xdseg"),
 )
 LEFT = shutil.ignore_patterns("__pycache__", "config.local", "tmp", "cache", "suites")
-TIMEOUT = 600  # seconds that nothing here comes near, so that a hang is a failure
+TIMEOUT = 1800  # seconds that nothing here comes near, even on a loaded machine, so that a hang is a failure
 BOARD = Path("reports/streetworld")
 
 
