@@ -1,5 +1,6 @@
 # make leaderboard   from a fresh clone to reports/: sets up, then runs the whole workflow
 # make test          sets up, then lint and all tests
+# make plots         this state beside the last commit, or ARGS='A B' for two: dvc_plots/index.html, opens offline
 # make setup         the environment alone, in .venv
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export DO_NOT_TRACK := 1
 # nothing here serves pages or uploads; one thread a process keeps bytes independent of the number of cores
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup leaderboard test lint format lock clean
+.PHONY: setup leaderboard plots test lint format lock clean
 
 setup: $(READY)
 
@@ -35,6 +36,11 @@ $(READY): requirements.txt pyproject.toml
 leaderboard: $(READY)
 	@mkdir -p results
 	@flock --nonblock --conflict-exit-code 75 results/.making sh -c 'snakemake --unlock --quiet all >/dev/null 2>&1; exec snakemake "$$@"' make --cores $(CORES) $(ARGS) || { code=$$?; [ $$code -ne 75 ] || echo "make: another 'make leaderboard' is at work in this folder"; exit $$code; }
+
+# DVC's own page loads its drawing code from a server; this one brings it.
+plots: $(READY)
+	@python -m xdseg.plots_page .dvc/tmp/page.html
+	dvc plots diff $(ARGS) --html-template .dvc/tmp/page.html
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -22,6 +22,7 @@ rule board:
             labels={"what": "leaderboard"},
         ),
         json="results/{suite}/board-{board}/leaderboard.json",
+        metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
         costs=report(
             "results/{suite}/board-{board}/costs.csv",

@@ -18,10 +18,8 @@ from xdseg.reporting.records import load_record
 from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
-FILES = {
-    *("cells.csv", "costs.csv", "heatmap.png", "index.html"),
-    *("leaderboard.csv", "leaderboard.json", "leaderboard.md"),
-}
+TABLES = {"leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
+FILES = TABLES | {"cells.csv", "costs.csv", "heatmap.png", "index.html"}
 
 
 def cell(method: str, pair: str, seed: int = 0, setting: str = "source") -> dict:
@@ -173,7 +171,12 @@ def test_more_than_two_classes_show_no_last_class(tmp_path):
     assert "iou_z" not in (out / "leaderboard.json").read_text()
 
 
-def test_json_for_metrics_diff(tmp_path):
+def test_metrics_are_one_number_a_method(tmp_path):
+    """The mean of the table's row, or null where it has none: (70 + 60) / 2 is 65, fancy lacks a cell."""
+    assert (build(tmp_path) / "metrics.json").read_text() == '{\n "fancy": null,\n "plain": 65.0\n}\n'
+
+
+def test_json_of_the_rows(tmp_path):
     """Percentages as numbers, nothing as null, keys sorted, so that a diff shows what changed."""
     text = (build(tmp_path) / "leaderboard.json").read_text()
     contents = json.loads(text)

@@ -9,7 +9,7 @@ from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import cells_csv, collect
 from xdseg.reporting.costs import costs_csv
 from xdseg.reporting.heatmap import save_heatmap
-from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, rank
+from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, metrics_json, rank
 from xdseg.reporting.page import leaderboard_md
 from xdseg.reporting.page_html import index_html
 
@@ -23,9 +23,9 @@ def build_board(
     out: Path,
     about: About | None = None,
 ) -> None:
-    """Write cells.csv, leaderboard.{csv,json,md}, costs.csv, heatmap.png and index.html into `out`, each atomically.
+    """Write into `out` cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png and index.html.
 
-    `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
+    Each is written atomically. `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
     `records` those that exist, in any order, and entered rows; `about` is what the page says beyond them. The same
     cells give the same bytes. Raises BadInput if a record does not belong to the board.
     """
@@ -35,6 +35,7 @@ def build_board(
         "cells.csv": cells_csv(cells, classes),
         "leaderboard.csv": leaderboard_csv(rows, classes),
         "leaderboard.json": leaderboard_json(rows, classes),
+        "metrics.json": metrics_json(rows),
         "leaderboard.md": leaderboard_md(rows, cells, suite=suite, classes=classes),
         "costs.csv": costs_csv(cells),
         "index.html": index_html(rows, cells, suite=suite, classes=classes, about=about or About()),

@@ -106,8 +106,14 @@ def millions(parameters: int | None) -> str:
 
 
 def leaderboard_json(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
-    """The rows by method, with every pair, for `dvc metrics diff`: percentages with two decimals, or null."""
+    """The rows by method, with every pair: percentages with two decimals, or null."""
     contents = {row.method: _nested(row, last_class(classes)) for row in rows}
+    return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def metrics_json(rows: Sequence[Row]) -> str:
+    """One number per method, its mean mIoU in percent or null: as little as `dvc metrics diff` shows well."""
+    contents = {row.method: _number(percent(row.miou)) for row in rows}
     return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
