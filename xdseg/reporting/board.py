@@ -25,9 +25,9 @@ def build_board(
 ) -> None:
     """Write into `out` cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png and index.html.
 
-    Each is written atomically. `expected` lists every cell that the grid wants, in its order, as method, setting, source (`a+b`), target, seed;
-    `records` those that exist, in any order, and entered rows; `about` is what the page says beyond them. The same
-    cells give the same bytes. Raises BadInput if a record does not belong to the board.
+    Each is written atomically. `expected` lists every cell that the grid wants, in its order, as method, setting,
+    source (`a+b`), target, seed; `records` those that exist, in any order, and entered rows; `about` is what the page
+    says beyond them. The same cells give the same bytes. Raises BadInput if a record does not belong to the board.
     """
     cells = collect(expected, records, suite=suite, classes=classes)
     rows = rank(cells, classes)
