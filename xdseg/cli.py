@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="overlay of params.yaml; repeatable",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_score, _add_files):
+    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_score, _add_track, _add_files):
         add(commands)
     return parser
 
@@ -157,6 +157,30 @@ def _score(options: argparse.Namespace) -> None:
         )
     else:
         raise BadInput("score: give the score's path, or --predictions, --method and --pair together")
+
+
+def _add_track(commands) -> None:
+    parser = _command(commands, "track", _track, "show records, trainings and boards in MLflow")
+    parser.add_argument("--all", action="store_true", help="every suite's records, not the grid's alone")
+    parser.add_argument("--follow", action="store_true", help="go on, with the curves of runs while they train")
+    parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="between two looks (default: 5)")
+    parser.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop after so long without news")
+
+
+def _track(options: argparse.Namespace) -> None:
+    from xdseg.tracking.track import track
+
+    if options.every <= 0:
+        raise BadInput(f"--every {options.every:g}: seconds between two looks, more than 0")
+    if options.until_idle is not None and not options.follow:
+        raise BadInput("--until-idle: only --follow waits for anything; add it")
+    track(
+        _params(options),
+        everything=options.all,
+        following=options.follow,
+        every=options.every,
+        until_idle=options.until_idle,
+    )
 
 
 def _add_files(commands) -> None:
