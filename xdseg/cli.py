@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="overlay of params.yaml; repeatable",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_score, _add_track, _add_files):
+    for add in (_add_prepare, _add_params, _add_render, _add_pretrain, _add_probe, _add_score, _add_track, _add_files):
         add(commands)
     return parser
 
@@ -128,6 +128,17 @@ def _pretrain(options: argparse.Namespace) -> None:
     from xdseg.stages.pretrain import pretrain
 
     pretrain(options.target, _params(options))
+
+
+def _add_probe(commands) -> None:
+    parser = _command(commands, "probe", _probe, "compare pre-trained encoders with random ones by a linear classifier")
+    parser.add_argument("names", nargs="*", help="names from backbones: in params.yaml; default all")
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from xdseg.stages.probe import probe
+
+    probe(options.names, _params(options))
 
 
 def _add_score(commands) -> None:
