@@ -60,21 +60,27 @@ def _point(step: int, seconds: float, losses: dict[str, float], rate: float | No
     return Point(int(step), round(seconds * MILLISECONDS), values)
 
 
-def read_points(path: Path) -> list[Point]:
-    """The points of a growing curve file so far; a line still being written is left for the next reading.
+def read_points(
+    path: Path, *, costs: dict[str, Any] | None = None, start: int | None = None
+) -> tuple[list[Point], str]:
+    """The points of a growing curve file so far, and where their times come from, `recorded` or `estimated`.
 
-    Points of before times were kept get the file's. Raises BadInput for a whole line that is no point.
+    A line still being written is left for the next reading. Points of before times were kept are spread over `costs`
+    from `start` (ms), or take the file's time. Raises BadInput for a whole line that is no point.
     """
     points: dict[int, Point] = {}
     try:
         with path.open() as file:
             written = file.read()
             age = path.stat().st_mtime
-        for line in written[: written.rfind("\n") + 1].splitlines():
-            said = json.loads(line)
-            points[said["step"]] = _point(said["step"], said.get("time", age), said["losses"], said.get("lr"))
+        said = [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
+        timed = all("time" in point for point in said)
+        steps = [point["step"] for point in said]
+        times = _spread(steps, costs, start) if costs and not timed else [point.get("time", age) for point in said]
+        for point, time in zip(said, times, strict=True):
+            points[point["step"]] = _point(point["step"], time, point["losses"], point.get("lr"))
     except FileNotFoundError:
-        return []
+        return [], "no curve"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: no learning curve ({error!r}); delete the run's folder and train again") from None
-    return list(points.values())
+    return list(points.values()), "recorded" if timed else "estimated"

@@ -18,12 +18,13 @@ from xdseg.cells import RESULTS, RUN_FOLDER, Run
 from xdseg.curve import CURVE
 from xdseg.errors import BadInput
 from xdseg.process import LOCK
-from xdseg.records import PRODUCED, read_json
+from xdseg.records import PRODUCED
 from xdseg.settings.training import Augmentation, Training
 from xdseg.stages.train import RECEIPT
-from xdseg.tracking.curves import read_points
+from xdseg.tracking.curves import LOSS, read_points
 from xdseg.tracking.mirror import SAME, Mirror
 from xdseg.tracking.records import PATTERN, Recorded, key_of, read_record, wanted_runs
+from xdseg.tracking.store import StoreAway
 from xdseg.tracking.wanted import FINISHED, KILLED, RUNNING, TRAINING, Wanted, running, trained
 
 RUNS = "*/*/*/s*-*"  # below results/
@@ -41,7 +42,7 @@ class Follower:
         self.faults: set[str] = set()
 
     def look(self) -> int:
-        """One round over all files; returns how many runs of the store changed. Raises BadInput if it is away."""
+        """One round over all files; returns how many runs of the store changed. Raises StoreAway."""
         return sum(map(self._take_run, sorted(RESULTS.glob(RUNS)))) + self._take_records()
 
     def lost(self) -> None:
@@ -58,6 +59,8 @@ class Follower:
             return 0
         try:
             wanted = self._wanted(name, folder)
+        except StoreAway:
+            raise
         except BadInput as error:
             return self._fault(error)
         changed = wanted is not None and self.mirror.put(wanted) != SAME
@@ -67,17 +70,11 @@ class Follower:
     def _wanted(self, name: str, folder: Path) -> Wanted | None:
         held = self.mirror.find(name.split("/")[0], TRAINING, name)
         if (folder / RECEIPT).exists():
-            if held and held.status == FINISHED:
+            if held and held.status == FINISHED and LOSS in held.metrics:
                 return None  # its record, or an earlier look, has said all
-            receipt = read_json(folder / RECEIPT)
-            try:
-                return trained(name, folder / RECEIPT, receipt, read_points(folder / CURVE))
-            except (KeyError, TypeError) as error:
-                raise BadInput(
-                    f"{folder / RECEIPT}: no receipt of a run ({error!r}); delete it and run again"
-                ) from None
-        points = read_points(folder / CURVE)
-        if not points and not held:
+            return trained(name, folder / RECEIPT, folder / CURVE)
+        points, _ = read_points(folder / CURVE)
+        if not points:
             return None
         run = self.runs.get(str(folder))
         settings = settings_of(run) if run else {}
@@ -149,7 +146,7 @@ def follow(follower: Follower, *, every: float, until_idle: float | None, after:
     """Look every so many seconds until SIGINT, SIGTERM or, with `until_idle`, so many seconds without news.
 
     `after` is called after a look with news. A store that stops answering is asked again at the next look, unless
-    there is an end to wait for. Raises BadInput then.
+    there is an end to wait for. Raises StoreAway then.
     """
     with _asked_to_stop() as stop:
         news, away = time.monotonic(), False
@@ -161,7 +158,7 @@ def follow(follower: Follower, *, every: float, until_idle: float | None, after:
                 if away:
                     follower.say("the store answers again")
                 away = False
-            except BadInput as error:
+            except StoreAway as error:
                 if until_idle is not None:
                     raise
                 if not away:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from xdseg.errors import BadInput
 from xdseg.tracking.curves import LOSS, Point
 from xdseg.tracking.store import answered
-from xdseg.tracking.wanted import CELL, FINISHED, NOTE, RUNNING, TRAINING, Wanted
+from xdseg.tracking.wanted import CELL, FINISHED, NOTE, OUR_PREFIXES, OUR_TAGS, RUNNING, TRAINING, Wanted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-CONTENT, PARENT, NAME, WEIGHTS = "xdseg.content", "mlflow.parentRunId", "mlflow.runName", "xdseg.weights"
+CONTENT, PARENT, WEIGHTS = "xdseg.content", "mlflow.parentRunId", "xdseg.weights"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # a page of runs, not of traces
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 900, 100  # MLflow: 1000 entities of all sorts, 100 of them parameters
 PAGE = 1000  # runs per search
@@ -69,7 +69,7 @@ class Mirror:
         return self.index.get((suite, kind, key))
 
     def put(self, wanted: Wanted) -> str:
-        """Make the store show a run; says whether it is new, replaced, updated or unchanged. Raises BadInput."""
+        """Make the store show a run; says whether it is new, replaced, updated or unchanged. Raises StoreAway."""
         with answered(self.uri):
             experiment = self._experiment(wanted.suite)
             place = (wanted.suite, wanted.kind, wanted.key)
@@ -80,7 +80,7 @@ class Mirror:
                 done, held = NEW, self._create(experiment, wanted, tags)
             elif self._contradicts(held, wanted):
                 done, old = REPLACED, held
-                held = self._create(experiment, wanted, old.tags | tags)
+                held = self._create(experiment, wanted, foreign(old.tags) | tags)
                 self.client.delete_run(old.run_id)
             else:
                 done = UPDATED
@@ -130,9 +130,7 @@ class Mirror:
         return wanted.all_tags | ({PARENT: parent.run_id} if parent else {})
 
     def _create(self, experiment: str, wanted: Wanted, tags: dict[str, str]) -> Held:
-        first = {key: value for key, value in tags.items() if key not in (CONTENT, NAME)}
-        if wanted.note:
-            first = {NOTE: wanted.note} | first  # a note that somebody edited goes before ours
+        first = {NOTE: wanted.note or ""} | tags  # a note that somebody edited goes before ours
         run = self.client.create_run(experiment, start_time=wanted.start, tags=first, run_name=wanted.name)
         held = Held.of(run)
         held.steps = {}
@@ -213,6 +211,11 @@ class Mirror:
 def _same_end(held: Held, wanted: Wanted) -> bool:
     weights = wanted.tags.get(WEIGHTS)
     return weights is not None and held.tags.get(WEIGHTS) == weights and held.end == wanted.end
+
+
+def foreign(tags: dict[str, str]) -> dict[str, str]:
+    """The tags that people gave a run, and its description."""
+    return {k: v for k, v in tags.items() if k == NOTE or not (k in OUR_TAGS or k.startswith(OUR_PREFIXES))}
 
 
 def agrees(stored: dict[int, tuple[float, int]], curve: Sequence[Point]) -> bool:

@@ -29,6 +29,10 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # of databases that 
 ADVICE = f"check {URI_VARIABLE}"
 
 
+class StoreAway(BadInput):
+    """The store did not answer, or refused."""
+
+
 def tracking_uri() -> str:
     """Where runs go: `$MLFLOW_TRACKING_URI`, else a file in the project."""
     return os.environ.get(URI_VARIABLE) or DEFAULT_URI
@@ -70,7 +74,7 @@ def writer(uri: str) -> Iterator[None]:
 
 @contextmanager
 def answered(uri: str) -> Iterator[None]:
-    """Whatever goes wrong between us and the store becomes one line. Raises BadInput."""
+    """Whatever goes wrong between us and the store becomes one line. Raises StoreAway."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -78,11 +82,11 @@ def answered(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{shown(uri)}: {shown(said[:300])}; {ADVICE}") from None
+        raise StoreAway(f"{shown(uri)}: {shown(said[:300])}; {ADVICE}") from None
 
 
 def open_store(uri: str) -> "MlflowClient":
-    """A client of the store, whose tables exist. Raises BadInput if it cannot be reached or is no store."""
+    """A client of the store, whose tables exist. Raises StoreAway if it cannot be reached or is no store."""
     os.environ.update(SILENT)  # before the import, which reads them
     for variable, value in PATIENCE.items():
         os.environ.setdefault(variable, value)
@@ -108,7 +112,7 @@ def _make(file: Path) -> None:
 
 
 def _probe(uri: str) -> None:
-    """Raises BadInput if nobody answers at the address; MLflow itself would try for minutes."""
+    """Raises StoreAway if nobody answers at the address; MLflow itself would try for minutes."""
     import requests
 
     address = urlsplit(uri)
@@ -119,4 +123,4 @@ def _probe(uri: str) -> None:
             socket.create_connection((address.hostname, port), PROBE_SECONDS).close()
     except (OSError, ValueError) as error:
         reason = type(error).__name__
-        raise BadInput(f"{shown(uri)}: nobody answers ({reason}); start the server, or {ADVICE}") from None
+        raise StoreAway(f"{shown(uri)}: nobody answers ({reason}); start the server, or {ADVICE}") from None

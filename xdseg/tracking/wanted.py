@@ -1,4 +1,4 @@
-"""What MLflow is to show: a run per training, nested in it a run per cell, and one per board. Pure."""
+"""What MLflow is to show: a run per training, nested in it a run per cell, and one per board."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,12 +9,19 @@ from typing import Any
 from xdseg.canonical import fingerprint, short
 from xdseg.cells import RUN_FOLDER
 from xdseg.errors import BadInput
-from xdseg.tracking.curves import MILLISECONDS, Point, recorded_points
+from xdseg.records import read_json
+from xdseg.tracking.curves import MILLISECONDS, Point, read_points, recorded_points
 from xdseg.tracking.names import TAG, flat_settings, metric_names, text
 
 TRAINING, CELL, BOARD = "training", "cell", "board"
 FINISHED, RUNNING, KILLED = "FINISHED", "RUNNING", "KILLED"  # MLflow's words
 NOTE = "mlflow.note.content"  # the description that MLflow shows, and that people may edit there
+OUR_PREFIXES = ("xdseg.", "git.", "mlflow.")
+OUR_TAGS = {"suite", "method", "setting", "source", "target", "seed", "protocol", "origin", "board"} | {
+    "device",
+    "precision",
+    "torch",
+}
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,19 @@ def _newest(recorded: tuple[Path, dict[str, Any]]) -> tuple:
     return bool(record.get("curve")), (record["environment"] or {}).get("ended", ""), str(path)
 
 
-def trained(name: str, path: Path, receipt: dict[str, Any], points: Sequence[Point]) -> Wanted:
-    """A training that has ended but has no record yet, from its receipt and its own curve."""
-    wanted = _trained(name, path, receipt, points, times="recorded")
+def trained(name: str, path: Path, curve: Path) -> Wanted:
+    """A training that has ended but has no record yet, from receipt and curve. Raises BadInput naming either."""
+    receipt = read_json(path)
+    try:
+        start = milliseconds(receipt["environment"].get("started"), path)
+        points, times = read_points(curve, costs=receipt["costs"], start=start)
+        return _of_receipt(name, path, receipt, points, times)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: no receipt of a run ({error!r}); delete it and run again") from None
+
+
+def _of_receipt(name: str, path: Path, receipt: dict[str, Any], points: Sequence[Point], times: str) -> Wanted:
+    wanted = _trained(name, path, receipt, points, times=times)
     fingerprints = {"xdseg.train": receipt["fingerprint"], "xdseg.weights": receipt["weights"]}
     return replace(wanted, metrics=_costs(receipt["costs"], receipt["model"]), tags=wanted.tags | fingerprints)
 
