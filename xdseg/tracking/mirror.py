@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from xdseg.errors import BadInput
 from xdseg.tracking.curves import LOSS, Point
 from xdseg.tracking.store import answered
+from xdseg.tracking.views import VIEWS
 from xdseg.tracking.wanted import CELL, FINISHED, NOTE, OUR_PREFIXES, OUR_TAGS, RUNNING, TRAINING, Wanted
 
 if TYPE_CHECKING:
@@ -100,6 +101,9 @@ class Mirror:
                 f"MLflow: experiment {name} lies in the trash; `mlflow experiments restore -x {found.experiment_id}`"
             )
         experiment = found.experiment_id if found else self.client.create_experiment(name, tags=KIND)
+        for tag, value in VIEWS.items():
+            if not found or found.tags.get(tag) != value:
+                self.client.set_experiment_tag(experiment, tag, value)
         for run in self._search(experiment):
             tags = run.data.tags
             place = (suite, tags.get("xdseg.kind", ""), tags.get("xdseg.key", ""))

@@ -129,7 +129,7 @@ def running(name: str, points: Sequence[Point], settings: dict[str, Any], *, sta
         kind=TRAINING,
         key=name,
         suite=name.split("/")[0],
-        name=f"train {tags['method']} {pair} s{tags['seed']}",
+        name=f"{tags['method']} {pair} s{tags['seed']} · training",
         start=points[0].time if points else None,
         end=points[-1].time if points and status != RUNNING else None,
         status=status,
