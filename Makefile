@@ -45,8 +45,7 @@ test: lint
 # the mirroring. A team's server shows its own pages. Without its job runners the server is one process, not eight.
 mlflow: $(READY)
 	@[ -z "$$MLFLOW_TRACKING_URI" ] || { echo "make: MLFLOW_TRACKING_URI is set: mirror with 'xdseg track' and open the pages of that server"; exit 2; }
-	@xdseg track --all || [ -s mlflow.db ]
-	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=cells&workflowType=machine_learning"
+	@xdseg track --all --pages http://127.0.0.1:$(PORT) || [ -s mlflow.db ]
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 lint: $(READY)

@@ -176,6 +176,7 @@ def _add_track(commands) -> None:
     parser.add_argument("--follow", action="store_true", help="go on, with the curves of runs while they train")
     parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="between two looks (default: 5)")
     parser.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop after so long without news")
+    parser.add_argument("--pages", metavar="URL", help="where MLflow's pages are served; prints each suite's")
 
 
 def _track(options: argparse.Namespace) -> None:
@@ -191,6 +192,7 @@ def _track(options: argparse.Namespace) -> None:
         following=options.follow,
         every=options.every,
         until_idle=options.until_idle,
+        pages=options.pages,
     )
 
 

@@ -6,6 +6,7 @@ A view is a tag of the experiment; `…/#/experiments/ID/runs?viewStateShareKey=
 import json
 
 PREFIX = "mlflow.sharedViewState."
+TABLE_OF_CELLS = "viewStateShareKey=cells&workflowType=machine_learning"
 NAMED = ("method", "setting", "source", "target", "seed")
 
 
@@ -23,12 +24,12 @@ VIEWS = {
         "cell",
         "metrics.`miou`",
         ascending=False,
-        columns=_columns((*NAMED, "origin"), ("miou", "pixel_accuracy", "cost/train_seconds")),
+        columns=_columns((*NAMED, "origin"), ("miou", "pixel_accuracy", "resources/train_seconds")),
     ),
     f"{PREFIX}trainings": _view(
         "training",
         "attributes.start_time",
         ascending=False,
-        columns=_columns(("method", "source", "target", "seed", "device"), ("loss", "lr", "cost/train_seconds")),
+        columns=_columns(("method", "source", "target", "seed", "device"), ("loss", "lr", "resources/train_seconds")),
     ),
 }

@@ -185,8 +185,8 @@ def cell(key: str, path: Path, record: dict[str, Any]) -> Wanted:
 
 
 def _costs(costs: dict[str, Any], model: dict[str, Any] | None) -> dict[str, float]:
-    measured = {f"cost/{name}": value for name, value in costs.items()} | (
-        {"cost/parameters": model["parameters"]} if model else {}
+    measured = {f"resources/{name}": value for name, value in costs.items()} | (
+        {"resources/parameters": model["parameters"]} if model else {}
     )
     return {name: float(value) for name, value in measured.items() if isinstance(value, int | float)}
 
