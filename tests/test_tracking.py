@@ -192,10 +192,10 @@ def test_metric_names_are_valid_and_different():
         "a(b": "iou/a_b",
         "a)b": "iou/a_b 2",
         "traffic light": "iou/traffic light",
-        "car/van": "iou/car_van",
+        "car/van": "iou/car.van",
         "..": "iou/__",
     }
-    assert metric_names("loss", ["dacs/ce/x"], parts=2) == {"dacs/ce/x": "loss/dacs/ce_x"}
+    assert metric_names("loss", ["dacs/ce"]) == {"dacs/ce": "loss/dacs.ce"}, "one group of charts for all terms"
 
 
 def test_settings_become_parameters():
@@ -226,7 +226,7 @@ def test_recorded_and_estimated_times():
     record = {"curve": columns, "costs": {"train_seconds": 60.0, "steps": 6}}
     points, times = recorded_points(record, Path("r.json"), start=START * 1000)
     assert times == "recorded"
-    assert points[0] == Point(4, START * 1000 + 1500, {"loss": 2.0, "loss/source/ce": 2.0, "lr": 0.1})
+    assert points[0] == Point(4, START * 1000 + 1500, {"loss": 2.0, "loss/source.ce": 2.0, "lr": 0.1})
     del columns["time"]
     points, times = recorded_points(record, Path("r.json"), start=START * 1000)
     assert times == "estimated"
@@ -471,7 +471,7 @@ def test_more_than_mlflow_takes_at_once(plan, fresh):
     mirror = fresh()
     mirror.put(training([(Path("r"), record)]))
     found = visible(mirror)[plan.cells[0].run.name]
-    assert [len(found[6][key]) for key in ("loss", "lr", "loss/source/cross_entropy")] == [700, 700, 700]
+    assert [len(found[6][key]) for key in ("loss", "lr", "loss/source.cross_entropy")] == [700, 700, 700]
     assert sum(key.startswith("extra.") for key in found[5]) == 250
 
 

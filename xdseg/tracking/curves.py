@@ -52,7 +52,7 @@ def _spread(steps: Sequence[int], costs: dict[str, Any], start: int | None) -> l
 
 
 def _point(step: int, seconds: float, losses: dict[str, float], rate: float | None) -> Point:
-    names = metric_names(LOSS, losses, parts=2)  # origin/term
+    names = metric_names(LOSS, losses)
     # the sum in any order of the terms is the same number, so a record and the run's own file agree bit for bit
     values = {LOSS: fsum(losses.values())} | {names[term]: float(value) for term, value in losses.items()}
     if rate is not None:

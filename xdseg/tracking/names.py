@@ -9,11 +9,11 @@ REFUSED = re.compile(r"[^\w.\- :]")  # in a part of a metric's or parameter's na
 KEY, PARAM, TAG = 250, 6000, 8000  # characters at most
 
 
-def metric_names(group: str, names: Iterable[str], *, parts: int = 1) -> dict[str, str]:
-    """The metric `group/name` for each name, all different; a name keeps its slashes up to so many parts."""
+def metric_names(group: str, names: Iterable[str]) -> dict[str, str]:
+    """The metric `group/name` for each name, all different. MLflow draws what stands before the last slash together."""
     found: dict[str, str] = {}
     for name in names:
-        plain = "/".join([group, *(_part(part) for part in name.split("/", parts - 1))])
+        plain = f"{group}/{_part(name.replace('/', '.'))}"
         unique, number = plain[:KEY], 2
         while unique in found.values():
             unique, number = f"{plain[: KEY - 8]} {number}", number + 1
