@@ -2,6 +2,7 @@
 # make test          sets up, then lint and all tests
 # make plots         this state beside the last commit, or ARGS='A B' for two: dvc_plots/index.html, opens offline
 # make setup         the environment alone, in .venv
+# make mlflow        everything recorded, in MLflow's pages; PORT=5000
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +11,7 @@ READY := $(VENV)/ready
 CORES ?= all
 ARGS ?=
 PYTEST_ARGS ?=
+PORT ?= 5000
 
 export PATH := $(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -18,7 +20,7 @@ export DO_NOT_TRACK := 1
 # nothing here serves pages or uploads; one thread a process keeps bytes independent of the number of cores
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup leaderboard plots test lint format lock clean
+.PHONY: setup leaderboard plots test lint format lock clean mlflow
 
 setup: $(READY)
 
@@ -44,6 +46,13 @@ plots: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Mirrors first, so that the store's tables exist before two processes look at them; where a follower is at work it does
+# the mirroring. A team's server shows its own pages. Without its job runners the server is one process, not eight.
+mlflow: $(READY)
+	@[ -z "$$MLFLOW_TRACKING_URI" ] || { echo "make: MLFLOW_TRACKING_URI is set: mirror with 'xdseg track' and open the pages of that server"; exit 2; }
+	@xdseg track --all --pages http://127.0.0.1:$(PORT) || [ -s mlflow.db ]
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 lint: $(READY)
 	ruff check .

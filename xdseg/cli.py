@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_probe,
         _add_score,
         _add_compare,
+        _add_track,
         _add_files,
     ):
         add(commands)
@@ -191,6 +192,32 @@ def _compare(options: argparse.Namespace) -> None:
     from xdseg.stages.compare import compare_boards
 
     compare_boards(options.a, options.b, by_pair=options.pairs, machine=options.json)
+
+
+def _add_track(commands) -> None:
+    parser = _command(commands, "track", _track, "show records, trainings and boards in MLflow")
+    parser.add_argument("--all", action="store_true", help="every suite's records, not the grid's alone")
+    parser.add_argument("--follow", action="store_true", help="go on, with the curves of runs while they train")
+    parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="between two looks (default: 5)")
+    parser.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop after so long without news")
+    parser.add_argument("--pages", metavar="URL", help="where MLflow's pages are served; prints each suite's")
+
+
+def _track(options: argparse.Namespace) -> None:
+    from xdseg.tracking.track import track
+
+    if options.every <= 0:
+        raise BadInput(f"--every {options.every:g}: seconds between two looks, more than 0")
+    if options.until_idle is not None and not options.follow:
+        raise BadInput("--until-idle: only --follow waits for anything; add it")
+    track(
+        _params(options),
+        everything=options.all,
+        following=options.follow,
+        every=options.every,
+        until_idle=options.until_idle,
+        pages=options.pages,
+    )
 
 
 def _add_files(commands) -> None:
