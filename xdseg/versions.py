@@ -25,7 +25,7 @@ LOCK = PACKAGE.parent / "tests" / "versions.lock"
 VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
-    "board": 2,
+    "board": 3,
     "contract": 1,
     "inference": 1,
     "loading": 1,
