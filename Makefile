@@ -1,6 +1,7 @@
 # make leaderboard   from a fresh clone to reports/: sets up, then runs the whole workflow
 # make test          sets up, then lint and all tests
 # make setup         the environment alone, in .venv
+# make benchmarks    measures scoring, loading, training and the workflow: reports/benchmarks/
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ export DO_NOT_TRACK := 1
 # nothing here serves pages or uploads; one thread a process keeps bytes independent of the number of cores
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup leaderboard test lint format lock clean
+.PHONY: setup leaderboard test lint format lock benchmarks clean
 
 setup: $(READY)
 
@@ -53,6 +54,13 @@ format: $(READY)
 # The pinned requirements, from requirements.in (needs uv).
 lock:
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 requirements.in -o requirements.txt
+
+# One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
+BENCHMARKS := scoring loader train_step pipeline
+
+benchmarks: $(READY)
+	@mkdir -p reports/benchmarks
+	@set -e; for name in $(BENCHMARKS); do echo "$$name"; python benchmarks/$$name.py --out reports/benchmarks/$$name.json $(ARGS); done
 
 clean:
 	rm -rf results .snakemake
