@@ -86,9 +86,7 @@ rule predict:
 
 rule score:
     input:
-        lambda w: inputs["score"][
-            f"results/{w.suite}/{w.method}/{w.pair}/s{w.seed}-{w.train}/{w.target}-{w.predict}"
-        ],
+        lambda w: inputs["score"][f"results/{w.suite}/{w.method}/{w.pair}/s{w.seed}-{w.train}/{w.target}-{w.predict}"],
     output:
         "results/{suite}/{method}/{pair}/s{seed}-{train}/{target}-{predict}/score-{score}.json",
     log:

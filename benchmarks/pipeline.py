@@ -148,7 +148,7 @@ def children() -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write."""
     chosen = measure.options(__doc__, arguments)
-    sources, targets, seeds, rounds = (1, 2, 1, 2) if chosen.quick else (2, 4, 20, 4)
+    sources, targets, seeds, rounds = (1, 2, 1, 2) if chosen.quick else (2, 4, 20, 3)
     with TemporaryDirectory() as scratch:
         spent, jobs = dry_runs(Path(scratch), seeds=seeds, rounds=rounds)
         costs = overhead(Path(scratch) / "small", sources=sources, targets=targets)
