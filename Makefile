@@ -3,6 +3,7 @@
 # make plots         this state beside the last commit, or ARGS='A B' for two: dvc_plots/index.html, opens offline
 # make setup         the environment alone, in .venv
 # make mlflow        everything recorded, in MLflow's pages; PORT=5000
+# make benchmarks    measures scoring, loading, training and the workflow: reports/benchmarks/
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +21,7 @@ export DO_NOT_TRACK := 1
 # nothing here serves pages or uploads; one thread a process keeps bytes independent of the number of cores
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup leaderboard plots test lint format lock clean mlflow
+.PHONY: setup leaderboard plots test lint format lock clean mlflow benchmarks
 
 setup: $(READY)
 
@@ -68,6 +69,13 @@ format: $(READY)
 # The pinned requirements, from requirements.in (needs uv).
 lock:
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 requirements.in -o requirements.txt
+
+# One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
+BENCHMARKS := scoring loader train_step pipeline
+
+benchmarks: $(READY)
+	@mkdir -p reports/benchmarks
+	@set -e; for name in $(BENCHMARKS); do echo "$$name"; python benchmarks/$$name.py --out reports/benchmarks/$$name.json $(ARGS); done
 
 clean:
 	rm -rf results .snakemake

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_render,
         _add_pretrain,
         _add_probe,
+        _add_predict,
         _add_score,
         _add_compare,
         _add_track,
@@ -151,6 +152,52 @@ def _probe(options: argparse.Namespace) -> None:
     probe(options.names, _params(options))
 
 
+def _add_predict(commands) -> None:
+    parser = _command(commands, "predict", _predict, "segment any images with a trained run, or a run's targets")
+    parser.add_argument(
+        "run", type=Path, help="folder with run.json and weights; or, alone, the receipt that the workflow names"
+    )
+    parser.add_argument("images", type=Path, nargs="?", help="folder of images, or an image")
+    parser.add_argument("--out", type=Path, help="new folder for the results; default segmented/FOLDER-FINGERPRINT")
+    parser.add_argument("--size", help="native, HxW, or the length of the short side; default as the run was evaluated")
+    parser.add_argument("--mode", choices=("whole", "slide"), help="whole images, or windows; default likewise")
+    parser.add_argument("--window", type=int, help="side of the windows, in pixels of the resized image")
+    parser.add_argument("--stride", type=int, help="step of the windows")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default auto: cuda where there is one")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    asked = {name: getattr(options, name) for name in ("size", "mode", "window", "stride")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if options.images is None:
+        if asked or options.out or options.device or options.run.is_dir():
+            raise BadInput(f"predict: {options.run}: say which images; xdseg predict RUN FOLDER")
+        from xdseg.stages.predict import predict
+
+        predict(options.run, _context(options))
+        return
+    from xdseg.stages.segment import segment
+
+    if "size" in asked:
+        asked["size"] = _size(asked["size"])
+    segment(
+        options.run,
+        options.images,
+        out=options.out,
+        device=options.device or "auto",
+        asked=asked,
+        plugins=lambda: _params(options),
+    )
+
+
+def _size(text: str) -> str | int | tuple[int, ...]:
+    """A size as settings take it; what is none of the three forms is left for them to refuse."""
+    sides = text.lower().split("x")
+    if not all(side.isascii() and side.isdigit() for side in sides):
+        return text
+    return int(text) if len(sides) == 1 else tuple(map(int, sides))
+
+
 def _add_score(commands) -> None:
     parser = _command(commands, "score", _score, "score stored predictions; reads files only")
     parser.add_argument("output", type=Path, nargs="?", help="score of a cell, as the workflow names it")
@@ -225,7 +272,6 @@ def _add_files(commands) -> None:
     texts = {
         "cache": "decode or draw one split's images or labels",
         "train": "train one run",
-        "predict": "segment the targets of a run",
         "record": "write the record of a cell",
         "board": "build tables and figures from records",
         "publish": "copy a board to reports/ and new records to records/",

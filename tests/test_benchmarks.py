@@ -1,0 +1,141 @@
+"""The benchmarks, small: what they print, what their figures mean, and that arms which differ are not compared."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import ROOT
+
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = {
+    "scoring": {"scoring"},
+    "loader": {"loader_jpeg", "loader_png"},
+    "train_step": {"train_step_deeplabv3plus"},
+    "pipeline": {"run_overhead", "target_overhead", "dry_run"},
+}
+OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch):
+    """Loads a module of benchmarks/ as its scripts see it."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+        found = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, found)
+        spec.loader.exec_module(found)
+        return found
+
+    yield load
+    for name in ("measure", "images"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_last_line_is_the_bounded_figures(name: str, tmp_path: Path):
+    """One JSON object, at its top level the bounded figures and no other number; the file adds where it ran."""
+    out = tmp_path / "out.json"
+    command = [sys.executable, FOLDER / f"{name}.py", "--quick", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert set(told) == SCRIPTS[name] | {"detail"}
+    assert all(told[key] > 0 for key in SCRIPTS[name])
+    assert set(told["detail"]["holds"]) == SCRIPTS[name] and told["detail"]["quick"] is True
+    written = json.loads(out.read_text())
+    environment = written.pop("environment")
+    assert written == told and environment["device"] and environment["packages"]["torch"]
+    assert "quartiles" in done.stdout
+
+
+def test_median_of_rounds_counts_and_bounds_are_kept_or_not(module):
+    """By hand: of 1, 2 and 9 the median is 2, its quartiles 1.5 and 5.5; a bound may be met exactly."""
+    figure = module("measure").Figure
+    assert figure("a", [9, 1, 2]).value == 2
+    assert figure("a", [9, 1, 2]).spread() == (1.5, 5.5)
+    assert figure("a", [2.0], least=2).holds and not figure("a", [1.99], least=2).holds
+    assert figure("a", [2.0], most=2).holds and not figure("a", [2.01], most=2).holds
+    assert figure("a", [1.0], most=2).bound == "≤ 2" and figure("a", [1.0]).bound == ""
+
+
+@pytest.mark.parametrize(("arguments", "value", "code"), [([], 1, 0), (["--check"], 1, 1), (["--check"], 3, 0)])
+def test_a_missed_bound_fails_only_when_asked(module, capsys, arguments, value, code):
+    """Measured is exit code 0; --check makes a miss 1; the table shows it either way."""
+    measure = module("measure")
+    results = measure.Results(
+        bounded=[measure.Figure("fast", [value], least=2)], others=[measure.Figure("else", [7.0])], notes={"size": 5}
+    )
+    assert measure.report(results, measure.options("Text.", arguments)) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert ("missed" if value < 2 else "holds") in "".join(lines[:-1])
+    told = json.loads(lines[-1])
+    assert told.keys() == {"fast", "detail"} and told["fast"] == value
+    assert told["detail"]["figures"]["else"]["median"] == 7 and told["detail"]["size"] == 5
+
+
+def test_out_in_no_folder_is_refused_before_measuring(module, capsys, tmp_path):
+    """Ten minutes of measuring must not end with a file that cannot be written."""
+    with pytest.raises(SystemExit) as stopped:
+        module("measure").options("Text.", ["--out", str(tmp_path / "none/out.json")])
+    assert stopped.value.code == 2 and "no such folder" in capsys.readouterr().err
+
+
+def test_arms_take_turns(module):
+    """A B, B A, A B …: no arm always follows the other; the warm-up is not counted."""
+    measure, calls, ticks = module("measure"), [], iter(range(1000))
+    arms = {name: lambda name=name: calls.append(name) for name in "AB"}
+    seconds = measure.in_turns(arms, rounds=3, warmup=1, clock=lambda: next(ticks))
+    assert "".join(calls) in ("ABBAABBA", "BAABBAAB")
+    assert seconds == {"A": [1, 1, 1], "B": [1, 1, 1]}
+    assert measure.ratios([4, 9], [2, 3]) == [2, 3]
+
+
+def test_arms_that_count_differently_are_not_compared(module, monkeypatch):
+    """A faster count that is wrong is no figure."""
+    scoring = module("scoring")
+    truth = scoring.np.zeros((8, 8), scoring.np.uint8)
+    scoring.check_equal([(truth, truth)])
+    monkeypatch.setattr(scoring, "ours", lambda pairs: scoring.np.zeros((19, 19)))
+    with pytest.raises(SystemExit, match="count differently"):
+        scoring.check_equal([(truth, truth)])
+
+
+def test_bare_workflow_has_the_same_rules():
+    """Every rule that the grid plans stands in bare.smk with the paths of its output, log and benchmark."""
+    bare = rules((FOLDER / "bare.smk").read_text())
+    true = {}
+    for path in (ROOT / "Snakefile", *sorted((ROOT / "pipeline").glob("*.smk"))):
+        true |= rules(path.read_text())
+    assert bare.keys() == true.keys() - {"backbone", "backbones"}
+    for name, paths in bare.items():
+        assert paths == true[name], name
+
+
+def rules(text: str) -> dict[str, list[str]]:
+    """Paths of outputs, logs and benchmarks by rule, with short names written out."""
+    run = "results/{suite}/{method}/{pair}/s{seed}-{train}"
+    text = text.replace("<run>", run).replace("<cell>", run + "/{target}-{predict}")
+    parts = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
+    return {
+        name: re.findall(r'"([^"]+)"', "".join(OUTPUT.findall(body)))
+        for name, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def test_overheads_are_read_from_what_the_workflow_leaves(module, tmp_path):
+    """Seconds of a benchmark file, and jobs of a dry run, as Snakemake writes them."""
+    pipeline = module("pipeline")
+    (tmp_path / "a.time").write_text("s\th:m:s\tmax_rss\n35.39\t0:00:35\t880.31\n")
+    assert pipeline.seconds(tmp_path / "a.time") == 35.39
+    said = (
+        "job        count\n-------  -------\nall            1\ntrain         12\ntotal         13\n\nother line 5 x\n"
+    )
+    assert pipeline.planned(said) == {"all": 1, "train": 12, "total": 13}
