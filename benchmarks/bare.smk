@@ -125,9 +125,11 @@ rule board:
         cells="results/{suite}/board-{board}/cells.csv",
         leaderboard="results/{suite}/board-{board}/leaderboard.csv",
         json="results/{suite}/board-{board}/leaderboard.json",
+        metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
         costs="results/{suite}/board-{board}/costs.csv",
         heatmap="results/{suite}/board-{board}/heatmap.png",
+        page="results/{suite}/board-{board}/index.html",
     log:
         "results/{suite}/board-{board}/board.log",
     benchmark:
