@@ -32,7 +32,7 @@ from xdseg.workflow import Plan
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 PER_RUN, PER_TARGET, PER_DRY_RUN = 10, 3, 1.5
-COPIED = ("Snakefile", "params.yaml", "pipeline", "profiles")
+COPIED = ("Snakefile", "params.yaml", "backbones", "pipeline", "profiles")
 BARE_NAMES = ("source-only", "source-aug", "oracle", "dacs", "fine-tune", "fine-tune-joint")
 LARGE = (*BARE_NAMES, *(f"{name}-daformer" for name in ("source-only", "oracle", "dacs", "fine-tune")))
 UNSET = ("XDSEG_CONFIG", "XDSEG_DIE_WITH_PARENT")
