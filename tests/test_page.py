@@ -488,6 +488,7 @@ def test_settings_of_a_preset_are_found_again(monkeypatch):
     assert overlay_of(load([Path("pipeline/presets/vessels.yaml")])) == "--configfile pipeline/presets/vessels.yaml"
     base = yaml.safe_load(Path("params.yaml").read_text())
     assert overlay_of(parse(merge(base, {"grid": {"seeds": [17]}}))) is None
+    assert overlay_of(parse(merge(base, {"grid": {"board": "streetworld"}}))) == "", "the default, by its name"
     assert overlay_of(parse(merge(base, {"runtime": {"log_every": 3}, "records": "ignore"}))) == ""
 
 

@@ -46,15 +46,21 @@ def overlay_of(params: Params) -> str | None:
     """Options of snakemake that give these settings: none, or a preset; None if no file here gives them."""
     if not SETTINGS.exists():
         return None
-    base, wanted = read_yaml(SETTINGS), params.model_dump(exclude=ELSEWHERE)
+    base, wanted = read_yaml(SETTINGS), _what_counts(params)
     for options, overlay in [("", {}), *((f"--configfile {path}", path) for path in sorted(PRESETS.glob("*.yaml")))]:
         try:
             merged = merge(base, read_yaml(overlay) if options else overlay)
-            if parse(merged).model_dump(exclude=ELSEWHERE) == wanted:
+            if _what_counts(parse(merged)) == wanted:
                 return options
         except BadInput:  # a preset that is not whole is not the one in force
             continue
     return None
+
+
+def _what_counts(params: Params) -> dict[str, Any]:
+    settings = params.model_dump(exclude=ELSEWHERE)
+    settings["grid"]["board"] = params.grid.board or params.grid.suite  # DVC's stage says the default by its name
+    return settings
 
 
 def _data(context: Context, plan: Plan) -> dict[tuple[str, str], Split]:
