@@ -21,6 +21,11 @@ SCORES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 TIMEOUT = 300  # seconds that nothing here comes near, so that a hang is a failure
 
 
+def hear_interrupts() -> None:
+    """A shell's background jobs, which these tests may be one of, start deaf to SIGINT, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Workflow:
     """A project with the toy suite, driven through `make leaderboard` and `snakemake` as a user does."""
 
@@ -35,7 +40,13 @@ class Workflow:
         """Begin a command in a process group of its own."""
         with (self.folder / "workflow.log").open("a") as log:
             return subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=hear_interrupts,
             )
 
     def run(self, *command: str) -> subprocess.CompletedProcess:
