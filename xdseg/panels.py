@@ -7,7 +7,6 @@ named by their digests. Strips of one target have one geometry, so that they can
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from xdseg.data.locks import FolderLock
 from xdseg.data.store import PixelStore, open_store
 from xdseg.evaluation.predictions import Predictions
 from xdseg.files import file_digest, temporary
+from xdseg.palette import colours as class_colours
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
 from xdseg.workflow import cache_path
@@ -30,10 +30,6 @@ WIDTH = 320  # pixels of one image in a strip at most
 QUALITY = 88  # of the JPEG strip of images
 FOLDER = "_panels"  # below records/<suite>/; no method can have this name
 IGNORED = (255, 255, 255)  # colour of what is not labelled
-SPARE = (  # colours of classes that have no customary one, in the order of their ids
-    *((30, 34, 40), (94, 201, 163), (240, 178, 70), (86, 140, 220), (214, 96, 96), (170, 120, 200)),
-    *((140, 200, 90), (230, 130, 190), (120, 120, 130), (70, 190, 210), (200, 200, 90), (150, 90, 50)),
-)
 
 
 def may_show(context: Context) -> bool:
@@ -129,14 +125,6 @@ def _save_images(path: Path, parts: Iterable[np.ndarray]) -> None:
 
 
 def colours(classes: Sequence[str], count: int | None = None) -> list[tuple[int, int, int]]:
-    """A colour per class, Cityscapes' where the name is one of its classes; ids beyond the classes are `IGNORED`."""
-    known = _customary()
-    found = [known.get(name, SPARE[number % len(SPARE)]) for number, name in enumerate(classes)]
+    """A colour per class, as everywhere; ids beyond the classes, up to `count`, are `IGNORED`."""
+    found = [tuple(colour) for colour in class_colours(tuple(classes)).tolist()]
     return found + [IGNORED] * ((count or len(found)) - len(found))
-
-
-@cache
-def _customary() -> dict[str, tuple[int, int, int]]:
-    from xdseg.data.streetworld.montage import PALETTE  # imports the renderer
-
-    return PALETTE
