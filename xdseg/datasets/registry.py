@@ -1,0 +1,15 @@
+"""Data sets by name; each module is imported when its data set is asked for."""
+
+from importlib import import_module
+
+from xdseg.datasets.contract import Dataset
+from xdseg.errors import BadInput, suggest
+
+NAMES = ("cityscapes", "gta5")  # also the names of the modules
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of a name. Raises BadInput that names the nearest known one."""
+    if name not in NAMES:
+        raise BadInput(f"unknown data set {name!r}; {suggest(name, NAMES)}")
+    return import_module(f"xdseg.datasets.{name}").DATASET
