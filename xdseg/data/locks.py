@@ -13,21 +13,15 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, Field
 
 from xdseg.canonical import fingerprint
+from xdseg.data.lock_files import SplitEntry, first_line, label_lock
+from xdseg.data.public import public_layout
+from xdseg.data.public_lock import PublicLock
 from xdseg.data.streetworld import settings as streetworld
 from xdseg.data.streetworld.settings import Streetworld
 from xdseg.errors import BadInput, suggest
-from xdseg.settings.suites import FolderSuite, Suite
+from xdseg.settings.suites import FolderSuite, PublicSuite, Suite
 
 LOCKS = Path("data/locks")
-
-
-class SplitEntry(BaseModel):
-    """One split in a lock."""
-
-    count: int
-    images: str
-    labelled: bool
-    pixels: int
 
 
 class DomainEntry(BaseModel):
@@ -63,9 +57,13 @@ class Lock(Protocol):
     classes: tuple[str, ...]
     ignore_index: int
     domains: tuple[str, ...]
+    ready: tuple[str, ...]
 
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""
+
+    def splits(self, domain: str) -> tuple[str, ...]:
+        """Names of a domain's splits."""
 
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have labels at all?"""
@@ -99,7 +97,7 @@ class FolderLock:
         except FileNotFoundError:
             raise BadInput(f"{self.path}: no lock; run `xdseg prepare {name}` once with the data at hand") from None
         except (OSError, ValueError) as error:
-            raise BadInput(f"{self.path}: not a lock ({_first_line(error)}); run `xdseg prepare {name}`") from None
+            raise BadInput(f"{self.path}: not a lock ({first_line(error)}); run `xdseg prepare {name}`") from None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,6 +113,15 @@ class FolderLock:
     def domains(self) -> tuple[str, ...]:
         """Names, sorted."""
         return tuple(sorted(self.contents.domains))
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """What `pairs: all` means: every domain."""
+        return self.domains
+
+    def splits(self, domain: str) -> tuple[str, ...]:
+        """Names of a domain's splits."""
+        return tuple(self.contents.domains[domain].splits)
 
     def _split(self, domain: str, split: str) -> SplitEntry:
         if domain not in self.domains:
@@ -152,7 +159,7 @@ class FolderLock:
             return LabelFile.model_validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             mend = f"run `xdseg prepare {self.path.stem}`"
-            raise BadInput(f"{path}: not readable ({_first_line(error)}); {mend}") from None
+            raise BadInput(f"{path}: not readable ({first_line(error)}); {mend}") from None
 
     def labels(self, domain: str, split: str) -> str:
         """Digest of the split's labels."""
@@ -173,6 +180,15 @@ class StreetworldLock:
     classes: tuple[str, ...] = streetworld.CLASSES
     ignore_index: int = streetworld.IGNORE_INDEX
     domains: tuple[str, ...] = tuple(sorted(streetworld.DOMAINS))
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """What `pairs: all` means: every domain."""
+        return self.domains
+
+    def splits(self, domain: str) -> tuple[str, ...]:
+        """Names of a domain's splits."""
+        return streetworld.SPLITS
 
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""
@@ -211,20 +227,16 @@ class StreetworldLock:
         return set()
 
 
-def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> FolderLock | StreetworldLock:
+AnyLock = FolderLock | PublicLock | StreetworldLock
+
+
+def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> AnyLock:
     """The lock of a suite; a missing one is reported when it is first read."""
+    if isinstance(suite, PublicSuite):
+        return PublicLock(folder / f"{name}.json", public_layout(name, suite))
     if isinstance(suite, FolderSuite):
         return FolderLock(folder / f"{name}.json", suite.present)
     return StreetworldLock(suite.generator)
-
-
-def label_lock(lock: Path, domain: str, split: str) -> Path:
-    """File with digest and statistics of one split's labels."""
-    return lock.with_suffix("") / f"{domain}--{split}.labels.json"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def digest_of(names: list[str], digests: list[str]) -> str:

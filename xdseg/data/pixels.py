@@ -1,6 +1,6 @@
 """Decoding one image or label file, with a clear line for every way in which it can be wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +49,16 @@ def png_fault(header: bytes) -> str | None:
     return f"{CHANNELS.get(colour, 'several')} channels"
 
 
-def check_ids(path: Path, label: np.ndarray, *, classes: int, ignore_index: int) -> np.ndarray:
-    """Pixels per id, (256,) int64. Raises BadInput for an id that is neither class nor ignore."""
-    counts = np.bincount(label.ravel(), minlength=IDS)
-    unknown = [i for i in np.flatnonzero(counts).tolist() if i >= classes and i != ignore_index]
+def check_ids(path: Path, ids: Iterable[int], *, classes: int, ignore_index: int) -> None:
+    """Raises BadInput if a label's ids hold one that is neither class nor ignore."""
+    unknown = [i for i in ids if i >= classes and i != ignore_index]
     if unknown:
-        ids = f"id{'s' * (len(unknown) > 1)} {_listed(unknown)}"
-        raise BadInput(f"{path}: {ids} outside the {classes} classes and not {ignore_index} (ignore); map to classes")
-    return counts
+        found = f"id{'s' * (len(unknown) > 1)} {listed(unknown)}"
+        raise BadInput(f"{path}: {found} outside the {classes} classes and not {ignore_index} (ignore); map to classes")
 
 
-def _listed(values: Sequence[int], most: int = 5) -> str:
+def listed(values: Sequence[int], most: int = 5) -> str:
+    """The first few of many, in words."""
     return ", ".join(map(str, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")
 
 

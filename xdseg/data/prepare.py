@@ -4,30 +4,30 @@ Nothing is written while anything is wrong, and a lock that would say the same i
 """
 
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdseg.data.folder import IMAGE_ENDINGS, FolderLayout
-from xdseg.data.locks import LOCKS, digest_of, label_lock
-from xdseg.data.pixels import check_ids, read_image, read_label
+from xdseg.data.inspection import IMAGE, LABEL, Errand, Look
+from xdseg.data.ledger import Ledger
+from xdseg.data.lock_files import label_lock
+from xdseg.data.locks import LOCKS, digest_of
+from xdseg.data.pixels import IDS, check_ids
 from xdseg.errors import BadInput
-from xdseg.files import file_digest, write_json
+from xdseg.files import write_json
 
 SCHEMA = 1
-FILES_PER_TASK = 16  # enough that handing out work costs nothing beside decoding
 
 
 @dataclass(frozen=True)
 class Task:
     """One image and, if its split is labelled, its label."""
 
-    image: Path
-    label: Path | None
+    image: Errand
+    label: Errand | None
     classes: int
     ignore_index: int
 
@@ -52,28 +52,31 @@ class SplitCheck:
     files: list[Checked] = field(default_factory=list)
 
 
-def check_pair(task: Task) -> Checked:
-    """Decode an image and its label and compare them; every fault is a line in the result."""
-    faults, image, label = [], None, None
-    try:
-        image = read_image(task.image)
-    except BadInput as error:
-        faults.append(str(error))
-    counts: tuple[int, ...] = ()
-    if task.label is not None:
+def check_pair(task: Task, looks: Mapping[Errand, Look]) -> Checked:
+    """An image and its label compared; every fault is a line in the result."""
+    image, label = looks[task.image], looks[task.label] if task.label else None
+    faults = [found.fault for found in (image, label) if found and found.fault]
+    if label and not label.fault:
         try:
-            label = read_label(task.label)
-            ids = check_ids(task.label, label, classes=task.classes, ignore_index=task.ignore_index)
-            counts = tuple(ids.tolist())
+            ids = [i for i, _ in label.ids]
+            check_ids(task.label.path, ids, classes=task.classes, ignore_index=task.ignore_index)
         except BadInput as error:
             faults.append(str(error))
-    if image is not None and label is not None and image.shape[:2] != label.shape:
-        sizes = f"image {image.shape[1]}x{image.shape[0]}, label {label.shape[1]}x{label.shape[0]}"
-        faults.append(f"{task.label}: another size than its image ({sizes}); they must agree pixel by pixel")
+    faults += differing_sizes(task.image, task.label, looks)
     if faults:
         return Checked(faults=tuple(faults))
-    digest = file_digest(task.label) if task.label else None
-    return Checked(file_digest(task.image), digest, image.shape[0] * image.shape[1], counts)
+    counts = dict(label.ids) if label else {}
+    held = tuple(counts.get(i, 0) for i in range(IDS)) if label else ()
+    return Checked(image.sha256, label.sha256 if label else None, image.shape[0] * image.shape[1], held)
+
+
+def differing_sizes(image: Errand, label: Errand | None, looks: Mapping[Errand, Look]) -> list[str]:
+    """The line about a label that does not fit its image pixel by pixel, if so."""
+    if label is None or looks[image].fault or looks[label].fault or looks[image].shape == looks[label].shape:
+        return []
+    (height, width), (other_height, other_width) = looks[image].shape, looks[label].shape
+    sizes = f"image {width}x{height}, label {other_width}x{other_height}"
+    return [f"{label.path}: another size than its image ({sizes}); they must agree pixel by pixel"]
 
 
 def prepare(layout: FolderLayout, *, locks: Path = LOCKS, workers: int | None = None) -> tuple[Path, bool]:
@@ -88,7 +91,7 @@ def prepare(layout: FolderLayout, *, locks: Path = LOCKS, workers: int | None = 
     }
     faults = [fault for tasks in splits.values() for fault in tasks.faults]
     faults += [fault for domain in sorted(layout.contents.domains) for fault in _repeated(layout, domain, splits)]
-    checks = _check_all(splits, workers or os.cpu_count() or 1)
+    checks = _check_all(splits, Ledger(layout.name), workers)
     faults += [fault for check in checks.values() for file in check.files for fault in file.faults]
     faults += [fault for domain in sorted(layout.contents.domains) for fault in _same_images(layout, domain, checks)]
     if faults:
@@ -128,7 +131,8 @@ def _tasks(layout: FolderLayout, domain: str, split: str) -> SplitTasks:
         try:
             image = _only(layout.root / domain / "images", name, images)
             label = _only(layout.root / domain / "labels", name, labels) if found.labelled else None
-            found.tasks.append(Task(image, label, len(contents.classes), contents.ignore_index))
+            errands = Errand(image, IMAGE), Errand(label, LABEL) if label else None
+            found.tasks.append(Task(*errands, len(contents.classes), contents.ignore_index))
         except BadInput as error:
             found.faults.append(str(error))
     return found
@@ -177,15 +181,14 @@ def _same_images(layout: FolderLayout, domain: str, checks: dict[tuple[str, str]
                 yield f"{where}: {name} of {split} is the image {other} of {other_split}; keep it in one split"
 
 
-def _check_all(splits: dict[tuple[str, str], SplitTasks], workers: int) -> dict[tuple[str, str], SplitCheck]:
+def _check_all(
+    splits: dict[tuple[str, str], SplitTasks], ledger: Ledger, workers: int | None
+) -> dict[tuple[str, str], SplitCheck]:
     tasks = [task for split in splits.values() for task in split.tasks]
-    if workers > 1 and len(tasks) > FILES_PER_TASK:
-        with ProcessPoolExecutor(workers) as pool:
-            results = iter(list(pool.map(check_pair, tasks, chunksize=FILES_PER_TASK)))
-    else:
-        results = map(check_pair, tasks)
+    errands = [errand for task in tasks for errand in (task.image, task.label) if errand]
+    looks = ledger.looks(errands, workers=workers)
     return {
-        key: SplitCheck(split.names, split.labelled, [next(results) for _ in split.tasks])
+        key: SplitCheck(split.names, split.labelled, [check_pair(task, looks) for task in split.tasks])
         for key, split in splits.items()
     }
 
@@ -209,7 +212,7 @@ def _write(layout: FolderLayout, checks: dict[tuple[str, str], SplitCheck], lock
     redistribute = layout.settings.redistribute or contents.redistribute
     lock = {"schema": SCHEMA, "suite": layout.name, "classes": contents.classes, "domains": domains}
     lock |= {"ignore_index": contents.ignore_index, "redistribute": redistribute}
-    return path, _write_if_new(path, lock) or changed
+    return path, write_if_new(path, lock) or changed
 
 
 def _write_labels(path: Path, check: SplitCheck, classes: list[str], ignore_index: int) -> bool:
@@ -220,11 +223,14 @@ def _write_labels(path: Path, check: SplitCheck, classes: list[str], ignore_inde
     totals = [sum(column) for column in zip(*(file.counts for file in check.files), strict=True)]
     pixels = {name: totals[i] for i, name in enumerate(classes)}
     digest = digest_of(check.names, [file.label or "" for file in check.files])
-    return _write_if_new(path, {"digest": digest, "pixels": pixels, "ignored": totals[ignore_index]})
+    return write_if_new(path, {"digest": digest, "pixels": pixels, "ignored": totals[ignore_index]})
 
 
-def _write_if_new(path: Path, contents: dict) -> bool:
-    """An equal lock keeps its time, so that preparing again makes nothing look changed."""
+def write_if_new(path: Path, contents: dict) -> bool:
+    """Write JSON unless the file says so already; returns whether it was written.
+
+    An equal lock keeps its time, so that preparing again makes nothing look changed.
+    """
     try:
         if json.loads(path.read_text()) == contents:
             return False

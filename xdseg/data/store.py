@@ -5,14 +5,14 @@ Images and labels lie in stores of their own, so that a process opens exactly wh
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from xdseg.data.pixels import read_image, read_label
+from xdseg.data.decoding import Decoder
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, temporary, write_json
 
@@ -92,19 +92,34 @@ class FileStore(PixelStore):
                 raise BadInput(f"{path}: changed since it was checked; run `xdseg prepare` again")
             self._checked.add(position)
 
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder.of(self.contents.get("decoder"), label=len(self.shape(0)) == LABEL_DIMENSIONS)
+
     def __getitem__(self, position: int) -> np.ndarray:
         path = Path(self.contents["files"][position])
         self._check(position, path)
-        return read_label(path) if len(self.shape(position)) == LABEL_DIMENSIONS else read_image(path)
+        windows = self.contents.get("windows")
+        return self._decoder.decode(path, windows[position] if windows else None)
 
 
 def write_file_store(
-    index: Path, *, names: Iterable[str], files: Iterable[Path], shapes: Iterable[tuple[int, ...]], digest: str
+    index: Path,
+    *,
+    names: Iterable[str],
+    files: Iterable[Path],
+    shapes: Iterable[tuple[int, ...]],
+    digest: str,
+    sha256: Iterable[str] | None = None,
+    decoder: Decoder | None = None,
+    windows: Iterable[Sequence[int] | None] = (),
 ) -> None:
-    """Write the index of a store that decodes on the fly."""
+    """Write the index of a store that decodes on the fly; files are hashed now unless their SHA-256 is given."""
     paths = [path.resolve() for path in files]
     contents = {"digest": digest, "names": list(names), "shapes": list(shapes)}
-    contents |= {"files": list(map(str, paths)), "sha256": list(map(file_digest, paths))}
+    contents |= {"files": list(map(str, paths)), "sha256": list(sha256 or map(file_digest, paths))}
+    if decoder is not None:
+        contents |= {"decoder": decoder.described(), "windows": list(windows)}
     write_json(index, contents)
 
 

@@ -23,6 +23,7 @@ class Item:
     name: str  # unique within the data set; letters, digits, _ . -; predictions bear it
     image: Path
     label: Path | None = None
+    window: tuple[int, int, int, int] | None = None  # (top, left, height, width) of the files' pixels; None: all
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Dataset:
     groups: str | None = None  # pattern whose first group names the recording that an image belongs to
     read_image: Callable[[Path], np.ndarray] = read_image  # (H, W, 3) uint8
     read_label: Callable[[Path], np.ndarray] = read_label  # raw ids (H, W) uint8
+    beside: Callable[[Path], tuple[Path, ...]] | None = None  # further files that a label is read from
     slow_labels: bool = False  # labels are drawn from polygons; they are drawn once, into the cache
     version: int = 1  # raise when the same files are read as other pixels
     confirmed: Mapping[str, str] = field(default_factory=dict)  # remarks on what is not confirmed, by subject

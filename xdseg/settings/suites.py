@@ -18,6 +18,30 @@ class FolderSuite(Settings):
     redistribute: bool = Field(False, description="may committed pages show its images?")
 
 
+class PublicDomain(Settings):
+    """One domain of a public suite: a data set, or a part of one, as extracted from its downloads."""
+
+    dataset: str = Field(description="name from `xdseg datasets`")
+    root: str | None = Field(None, description="folder; a relative one lies below $XDSEG_DATA; default: the name")
+    part: str | None = Field(None, description="condition or region, where the data set has such; default all")
+    label_map: str | None = Field(None, description="which reading of the raw ids, where several are in use")
+    lists: dict[str, str] = Field({}, description="per split: file that lists its images; default ROOT/SPLIT.txt")
+    counts: dict[str, int] = Field({}, description="per split: images to expect instead of the published number")
+
+
+class PublicSuite(Settings):
+    """Public data sets that share a label space, read where they were extracted."""
+
+    kind: Literal["public"]
+    classes: str = Field(description="label space, such as cityscapes or cityscapes-16")
+    domains: dict[str, PublicDomain]
+
+    @property
+    def redistribute(self) -> bool:
+        """Their licences do not let committed pages show them."""
+        return False
+
+
 class GeneratedSuite(Settings):
     """Street scenes drawn from a seed; nothing to download."""
 
@@ -30,4 +54,4 @@ class GeneratedSuite(Settings):
         return True
 
 
-Suite = Annotated[FolderSuite | GeneratedSuite, Field(discriminator="kind")]
+Suite = Annotated[FolderSuite | PublicSuite | GeneratedSuite, Field(discriminator="kind")]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from xdseg.cells import Context
 from xdseg.data.cache import fill_from_folder, fill_from_generator
+from xdseg.data.cache_public import fill_from_public
 from xdseg.data.locks import FolderLock
+from xdseg.data.public_lock import PublicLock
 from xdseg.errors import BadInput
 from xdseg.process import run_lock
 from xdseg.workflow import cache_path
@@ -40,6 +42,10 @@ def fill(index: Path, context: Context, *, domain: str, split: str, what: str) -
                 split=split,
                 what=what,
                 cache_gb=context.params.runtime.cache_gb,
+            )
+        elif isinstance(context.lock, PublicLock):
+            line = fill_from_public(
+                index, context.lock, domain=domain, split=split, what=what, cache_gb=context.params.runtime.cache_gb
             )
         else:
             digest = context.lock.images(domain, split) if what == "images" else context.lock.labels(domain, split)
