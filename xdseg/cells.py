@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xdseg.canonical import fingerprint, short
-from xdseg.data.locks import FolderLock, StreetworldLock, open_lock
+from xdseg.data.locks import Lock, open_lock
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.scores import kept_classes
 from xdseg.params import NAME, Params, checked
@@ -62,7 +62,7 @@ class Context:
     """Settings and lock of the grid's suite: what every run and cell resolves against."""
 
     params: Params
-    lock: FolderLock | StreetworldLock
+    lock: Lock
 
     @classmethod
     def of(cls, params: Params) -> "Context":
@@ -87,13 +87,46 @@ class Context:
 
     @cached_property
     def inference(self) -> Inference:
-        """How target images are segmented."""
+        """How target images are segmented where nothing is said of their domain."""
         return checked(Inference, self.protocol.inference, self._where("inference"))
 
     @cached_property
     def scoring(self) -> Scoring:
-        """How predictions are scored."""
+        """How predictions are scored where nothing is said of the domain."""
         return checked(Scoring, self.protocol.scoring, self._where("scoring"))
+
+    def inference_on(self, domain: str) -> Inference:
+        """How images of a domain are segmented."""
+        return self._on(domain, "inference", Inference)
+
+    def scoring_on(self, domain: str) -> Scoring:
+        """How predictions on a domain are scored."""
+        return self._on(domain, "scoring", Scoring)
+
+    def _on(self, domain: str, part: str, model: type[Settings]) -> Any:
+        own = getattr(self.protocol.rules(domain), part)
+        return checked(model, getattr(self.protocol, part) | own, self._where(f"domains.{domain}.{part}"))
+
+    def train_split(self, domain: str) -> str:
+        """Split that a run trains on where the domain is its source."""
+        return self._split("train", domain)
+
+    def adapt_split(self, domain: str) -> str:
+        """Split whose images a run that adapts to the domain sees."""
+        return self._split("adapt", domain)
+
+    def eval_split(self, domain: str) -> str:
+        """Split that the domain is tested on."""
+        return self._split("eval", domain)
+
+    def _split(self, use: str, domain: str) -> str:
+        """Raises BadInput if the protocol gives the domain a split of its own that it does not have."""
+        split = self.protocol.split(use, domain)
+        own = domain in self.protocol.domains and domain in self.lock.domains
+        if own and getattr(self.protocol.rules(domain), f"{use}_split") and not self.lock.has(domain, split):
+            known = suggest(split, self.lock.splits(domain))
+            raise BadInput(f"params: {self._where('domains')}.{domain}.{use}_split: no split {split!r}; {known}")
+        return split
 
     def _where(self, part: str) -> str:
         return f"protocols.{self.params.grid.protocol}.{part}"
@@ -152,10 +185,9 @@ class Run:
     @cached_property
     def payload(self) -> dict[str, Any]:
         """What the train fingerprint is made of: settings, seed, and digests of what the setting may see."""
-        lock, split = self.context.lock, self.context.protocol.train_split
-        source = [_granted(lock, domain, split, labels=True) for domain in self.source]
-        labels = self.definition.setting == "finetune"
-        target = _granted(lock, self.target, split, labels=labels) if self.target else None
+        lock, context = self.context.lock, self.context
+        source = [_granted(context, domain, context.train_split(domain), labels=True) for domain in self.source]
+        target = _granted(context, self.target, self.target_split, labels=self.sees_labels) if self.target else None
         return self.context.learnt(self.definition) | {
             "classes": list(lock.classes),
             "ignore_index": lock.ignore_index,
@@ -182,20 +214,32 @@ class Run:
         return RESULTS / self.name
 
     @property
+    def sees_labels(self) -> bool:
+        """Does the setting grant the target's labels?"""
+        return self.definition.setting == "finetune"
+
+    @property
+    def target_split(self) -> str:
+        """Split of the target that the run sees."""
+        return (self.context.train_split if self.sees_labels else self.context.adapt_split)(self.target)
+
+    @property
     def sees(self) -> list[tuple[str, str, str]]:
         """(domain, split, images or labels) of all that its setting grants."""
-        split = self.context.protocol.train_split
-        seen = [(domain, split, what) for domain in self.source for what in ("images", "labels")]
+        splits = [(domain, self.context.train_split(domain)) for domain in self.source]
+        seen = [(domain, split, what) for domain, split in splits for what in ("images", "labels")]
         if self.target:
-            seen.append((self.target, split, "images"))
-            if self.definition.setting == "finetune":
-                seen.append((self.target, split, "labels"))
+            seen.append((self.target, self.target_split, "images"))
+            if self.sees_labels:
+                seen.append((self.target, self.target_split, "labels"))
         return seen
 
 
-def _granted(lock: FolderLock | StreetworldLock, domain: str, split: str, *, labels: bool) -> dict[str, Any]:
+def _granted(context: Context, domain: str, split: str, *, labels: bool) -> dict[str, Any]:
+    lock, resize = context.lock, context.protocol.rules(domain).resize
     granted = {"domain": domain, "split": split, "images": lock.images(domain, split)}
-    return granted | ({"labels": lock.labels(domain, split)} if labels else {})
+    granted |= {"labels": lock.labels(domain, split)} if labels else {}
+    return granted | ({"resize": resize} if resize is not None else {})
 
 
 @dataclass(frozen=True)
@@ -220,12 +264,13 @@ class Cell:
     @cached_property
     def predict(self) -> str:
         """The predict fingerprint."""
-        split = self.context.protocol.eval_split
+        target = self.pair.target
+        split = self.context.eval_split(target)
         return fingerprint(
             {
                 "train": self.run.fingerprint,
-                "target": {"split": split, "images": self.context.lock.images(self.pair.target, split)},
-                "inference": self.context.inference.identity(),
+                "target": {"split": split, "images": self.context.lock.images(target, split)},
+                "inference": self.context.inference_on(target).identity(),
                 "versions": {"inference": VERSIONS["inference"]},
             }
         )
@@ -259,14 +304,14 @@ class Cell:
 
 def kept_in_pair(context: Context, pair: Pair) -> tuple[int, ...]:
     """Ids of the classes scored on a pair: with `drop`, those that some source and the target know."""
-    lock, protocol = context.lock, context.protocol
-    if context.scoring.absent == "field":
+    lock, scoring = context.lock, context.scoring_on(pair.target)
+    if scoring.absent == "field":
         source_lacks, target_lacks = set(), set()
     else:
-        source_lacks = set.intersection(*(lock.lacks(domain, protocol.train_split) for domain in pair.source))
-        target_lacks = lock.lacks(pair.target, protocol.eval_split)
+        source_lacks = set.intersection(*(lock.lacks(domain, context.train_split(domain)) for domain in pair.source))
+        target_lacks = lock.lacks(pair.target, context.eval_split(pair.target))
     try:
-        return kept_classes(context.scoring, lock.classes, source_lacks=source_lacks, target_lacks=target_lacks)
+        return kept_classes(scoring, lock.classes, source_lacks=source_lacks, target_lacks=target_lacks)
     except BadInput as error:
         raise BadInput(f"{pair}: {error}") from None
 
@@ -275,11 +320,11 @@ def score_payload(context: Context, pair: Pair) -> dict[str, Any]:
     """What a score depends on beside the predictions."""
     lock = context.lock
     return {
-        "labels": lock.labels(pair.target, context.protocol.eval_split),
+        "labels": lock.labels(pair.target, context.eval_split(pair.target)),
         "classes": list(lock.classes),
         "ignore_index": lock.ignore_index,
         "kept": [lock.classes[i] for i in kept_in_pair(context, pair)],
-        "scoring": context.scoring.identity(),
+        "scoring": context.scoring_on(pair.target).identity(),
         "versions": {"metric": VERSIONS["metric"]},
     }
 
@@ -353,7 +398,7 @@ def grid_pairs(context: Context) -> list[Pair]:
     """The grid's pairs; `all` means every ordered pair of two domains."""
     domains = context.lock.domains
     if context.params.grid.pairs == "all":
-        return [Pair((a,), b) for a in domains for b in domains if a != b]
+        return [Pair((a,), b) for a in context.lock.ready for b in context.lock.ready if a != b]
     pairs = [Pair.parse(text) for text in context.params.grid.pairs]
     for pair in pairs:
         for domain in (*pair.source, pair.target):
@@ -366,14 +411,16 @@ def grid_pairs(context: Context) -> list[Pair]:
 
 def refusal(context: Context, method: Method, pair: Pair) -> str | None:
     """Why a method cannot have a cell on a pair, or None."""
-    lock, train, evaluate = context.lock, context.protocol.train_split, context.protocol.eval_split
+    lock = context.lock
     if pair.target in pair.source:
         return f"{pair.target} is source and target"
-    if method.setting == "uda" and not lock.has(pair.target, train):
-        return f"{pair.target} has no split {train!r}"
+    adapt = context.adapt_split(pair.target)
+    if method.setting == "uda" and not lock.has(pair.target, adapt):
+        return f"{pair.target} has no split {adapt!r}"
     # a pair whose source cannot train exists for no method, the oracle included: its classes are the pair's
     trained = {*pair.source, *([pair.target] if method.setting in ("oracle", "finetune") else [])}
-    for domain, split in [*((d, train) for d in sorted(trained)), (pair.target, evaluate)]:
+    splits = [(domain, context.train_split(domain)) for domain in sorted(trained)]
+    for domain, split in [*splits, (pair.target, context.eval_split(pair.target))]:
         if not lock.has(domain, split):
             return f"{domain} has no split {split!r}"
         if not lock.labelled(domain, split):

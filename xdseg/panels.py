@@ -53,7 +53,7 @@ class TargetStrips:
     @classmethod
     def of(cls, records: Path, context: Context, target: str) -> "TargetStrips":
         """Named by the split's digests: changed data is another file."""
-        lock, split = context.lock, context.protocol.eval_split
+        lock, split = context.lock, context.eval_split(target)
         folder, name = records / context.suite / FOLDER, f"{target}--{split}"
         images, labels = short(lock.images(target, split)), short(lock.labels(target, split))
         return cls(folder / f"{name}--images--{images}.jpg", folder / f"{name}--labels--{labels}.png")
@@ -86,7 +86,7 @@ def write_panel(record: Path, records: Path, cell: Cell) -> dict[str, Any]:
 
 
 def _store(context: Context, target: str, what: str) -> PixelStore:
-    split = context.protocol.eval_split
+    split = context.eval_split(target)
     index = Path(cache_path(context, target, split, what))
     fill(index, context, domain=target, split=split, what=what)  # there already, unless a reader cleared the cache
     return open_store(index)

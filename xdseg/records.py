@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xdseg import __version__
-from xdseg.cells import RESULTS, Cell, Context, Pair, score_payload
+from xdseg.cells import RESULTS, UNITE, Cell, Context, Pair, score_payload
 from xdseg.curve import CURVE, read_curve
 from xdseg.errors import BadInput
 from xdseg.files import temporary, write_json
@@ -87,7 +87,7 @@ def make_record(
 
 def head(context: Context, pair: Pair, seed: int) -> dict[str, Any]:
     """The part that records of runs and entered records share."""
-    protocol = context.protocol
+    splits = [context.train_split(domain) for domain in pair.source]
     return {
         "schema": SCHEMA,
         "benchmark_version": __version__,
@@ -98,11 +98,11 @@ def head(context: Context, pair: Pair, seed: int) -> dict[str, Any]:
         "classes": list(context.lock.classes),
         "protocol": {
             "name": context.params.grid.protocol,
-            "train_split": protocol.train_split,
-            "eval_split": protocol.eval_split,
+            "train_split": UNITE.join(dict.fromkeys(splits)),
+            "eval_split": context.eval_split(pair.target),
             "checkpoint": "last step",
-            "inference": context.inference.model_dump(mode="json"),
-            "scoring": context.scoring.model_dump(mode="json"),
+            "inference": context.inference_on(pair.target).model_dump(mode="json"),
+            "scoring": context.scoring_on(pair.target).model_dump(mode="json"),
         },
     }
 

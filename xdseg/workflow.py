@@ -75,14 +75,14 @@ class Plan:
 
     def prediction_inputs(self, folder: str) -> list[str]:
         """Images of all targets that the grid wants of a run."""
-        split = self.context.protocol.eval_split
         targets = sorted({cell.pair.target for cell in _asked(self.cells_of_run, folder)})
-        return [cache_path(self.context, target, split, "images") for target in targets]
+        return [cache_path(self.context, target, self.context.eval_split(target), "images") for target in targets]
 
     def scoring_inputs(self, cell_folder: str) -> list[str]:
         """Predictions of the run and labels of the target."""
         cell = _asked(self.by_folder, cell_folder)
-        labels = cache_path(self.context, cell.pair.target, self.context.protocol.eval_split, "labels")
+        target = cell.pair.target
+        labels = cache_path(self.context, target, self.context.eval_split(target), "labels")
         return [self.predictions[str(cell.run.folder)], labels]
 
     def record_inputs(self, record: str) -> list[str]:

@@ -14,8 +14,6 @@ from pydantic import BaseModel, Field
 
 from xdseg.canonical import fingerprint
 from xdseg.data.lock_files import SplitEntry, first_line, label_lock
-from xdseg.data.public import public_layout
-from xdseg.data.public_lock import PublicLock
 from xdseg.data.streetworld import settings as streetworld
 from xdseg.data.streetworld.settings import Streetworld
 from xdseg.errors import BadInput, suggest
@@ -64,6 +62,9 @@ class Lock(Protocol):
 
     def splits(self, domain: str) -> tuple[str, ...]:
         """Names of a domain's splits."""
+
+    def locked(self, domain: str, split: str) -> bool:
+        """Is there such a split, and can its digest be told?"""
 
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have labels at all?"""
@@ -122,6 +123,10 @@ class FolderLock:
     def splits(self, domain: str) -> tuple[str, ...]:
         """Names of a domain's splits."""
         return tuple(self.contents.domains[domain].splits)
+
+    def locked(self, domain: str, split: str) -> bool:
+        """What the suite has is locked."""
+        return self.has(domain, split)
 
     def _split(self, domain: str, split: str) -> SplitEntry:
         if domain not in self.domains:
@@ -190,6 +195,10 @@ class StreetworldLock:
         """Names of a domain's splits."""
         return streetworld.SPLITS
 
+    def locked(self, domain: str, split: str) -> bool:
+        """What the suite has needs no lock."""
+        return self.has(domain, split)
+
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""
         return domain in self.domains and split in streetworld.SPLITS
@@ -227,12 +236,12 @@ class StreetworldLock:
         return set()
 
 
-AnyLock = FolderLock | PublicLock | StreetworldLock
-
-
-def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> AnyLock:
+def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> Lock:
     """The lock of a suite; a missing one is reported when it is first read."""
     if isinstance(suite, PublicSuite):
+        from xdseg.data.public import public_layout  # readers of files, which other suites plan without
+        from xdseg.data.public_lock import PublicLock
+
         return PublicLock(folder / f"{name}.json", public_layout(name, suite))
     if isinstance(suite, FolderSuite):
         return FolderLock(folder / f"{name}.json", suite.present)

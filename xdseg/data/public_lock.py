@@ -88,6 +88,10 @@ class PublicLock:
         """Names of the splits that a domain has."""
         return tuple(self.layout.splits(domain))
 
+    def locked(self, domain: str, split: str) -> bool:
+        """Can the split's digest be told?"""
+        return self.has(domain, split) and self._entry(domain, split) is not None
+
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have public labels at all?"""
         return self.layout.splits(domain)[split].labelled
@@ -96,10 +100,14 @@ class PublicLock:
         if not self.has(domain, split):
             known = self.domains if domain not in self.domains else self.splits(domain)
             raise BadInput(f"{self.path}: no {split!r} of {domain!r}; {suggest(split, known)}")
+        if entry := self._entry(domain, split):
+            return entry
+        raise BadInput(f"{self.path}: {split} of {domain} is not locked yet; {self._mend}")
+
+    def _entry(self, domain: str, split: str) -> SplitEntry | None:
         entry, said = self.contents.domains.get(domain), self.layout.entry(domain)
-        if entry is None or split not in entry.splits or (entry.dataset, entry.part) != (said.dataset, said.part):
-            raise BadInput(f"{self.path}: {split} of {domain} is not locked yet; {self._mend}")
-        return entry.splits[split]
+        same = entry is not None and (entry.dataset, entry.part) == (said.dataset, said.part)
+        return entry.splits.get(split) if same else None
 
     def count(self, domain: str, split: str) -> int:
         """Number of images."""

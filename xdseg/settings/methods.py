@@ -28,6 +28,17 @@ class Method(Settings):
     note: str = Field("", description="what a reader of the table must know")
 
 
+class DomainRules(Settings):
+    """What a protocol says of one domain, where that differs from the rest."""
+
+    train_split: str | None = Field(None, description="what trains where the domain is a source, or its own ceiling")
+    adapt_split: str | None = Field(None, description="whose images, without labels, adaptation to the domain sees")
+    eval_split: str | None = Field(None, description="what the domain is tested on")
+    resize: Any = Field(None, description="size of its training images before scale and crop, as inference.size")
+    inference: dict[str, Any] = Field({}, description="what differs from the protocol's inference")
+    scoring: dict[str, Any] = Field({}, description="what differs from the protocol's scoring")
+
+
 class Protocol(Settings):
     """What all methods of a grid share: optimisation, augmentation, inference and scoring."""
 
@@ -36,14 +47,31 @@ class Protocol(Settings):
     inference: dict[str, Any] = Field({}, description="see xdseg.settings.evaluation.Inference")
     scoring: dict[str, Any] = Field({}, description="see xdseg.settings.evaluation.Scoring")
     train_split: str = "train"
+    adapt_split: str | None = Field(
+        None, description="split of target images that adaptation sees; default train_split"
+    )
     eval_split: str = "val"
+    domains: dict[str, DomainRules] = Field({}, description="per domain: what differs")
     note: str = Field("", description="what a reader of the table must know")
 
     @model_validator(mode="after")
     def _tested_on_other_images(self) -> "Protocol":
-        if self.train_split == self.eval_split:
-            raise ValueError("train_split and eval_split are one; a run would be tested on what it learnt")
+        for domain in (None, *self.domains):
+            if self.split("train", domain) == self.split("eval", domain):
+                where = f"domains.{domain}: " if domain else ""
+                raise ValueError(f"{where}train_split and eval_split are one; a run would be tested on what it learnt")
         return self
+
+    def rules(self, domain: str | None) -> DomainRules:
+        """What is said of one domain."""
+        return self.domains.get(domain or "", DomainRules())
+
+    def split(self, use: Literal["train", "adapt", "eval"], domain: str | None) -> str:
+        """Name of the split of a domain that is trained on, adapted to or tested on."""
+        rules = self.rules(domain)
+        if use == "adapt":
+            return rules.adapt_split or rules.train_split or self.adapt_split or self.train_split
+        return getattr(rules, f"{use}_split") or getattr(self, f"{use}_split")
 
 
 class Grid(Settings):

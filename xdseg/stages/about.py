@@ -64,9 +64,9 @@ def _what_counts(params: Params) -> dict[str, Any]:
 
 
 def _data(context: Context, plan: Plan) -> dict[tuple[str, str], Split]:
-    lock, protocol = context.lock, context.protocol
+    lock = context.lock
     domains = sorted({domain for cell in plan.cells for domain in (*cell.pair.source, cell.pair.target)})
-    splits = [(d, s) for d in domains for s in (protocol.train_split, protocol.eval_split) if lock.has(d, s)]
+    splits = [(d, s) for d in domains for s in (context.train_split(d), context.eval_split(d)) if lock.locked(d, s)]
     return {
         at: Split(lock.count(*at), lock.images(*at), lock.labels(*at) if lock.labelled(*at) else None) for at in splits
     }

@@ -61,7 +61,7 @@ def _segment_target(segmenter: Any, cell: Cell) -> None:
     from xdseg.evaluation.predictions import write_predictions
 
     context = cell.context
-    split = context.protocol.eval_split
+    split = context.eval_split(cell.pair.target)
     images = open_store(Path(cache_path(context, cell.pair.target, split, "images")))
     started, began = now(), time.perf_counter()
     path = cell.folder / PREDICTIONS
@@ -76,7 +76,8 @@ def _segment_target(segmenter: Any, cell: Cell) -> None:
 def _class_ids(segmenter: Any, images: PixelStore, cell: Cell, precision: str) -> Iterator[tuple[str, np.ndarray]]:
     from xdseg.evaluation.inference import class_ids
 
+    settings = cell.context.inference_on(cell.pair.target)
     for position, name in enumerate(images.names):
         image = images[position]
         size = image.shape[:2]  # the truth has its image's size; prepare holds every suite to it
-        yield name, class_ids(segmenter, image, settings=cell.context.inference, size=size, precision=precision)
+        yield name, class_ids(segmenter, image, settings=settings, size=size, precision=precision)

@@ -39,7 +39,7 @@ def find_cell(context: Context, receipt: Path) -> Cell:
 
 
 def _score(predictions: Path, context: Context, pair: Pair, confusion: Path) -> dict[str, Any]:
-    split = context.protocol.eval_split
+    split = context.eval_split(pair.target)
     labels = Path(cache_path(context, pair.target, split, "labels"))
     if not labels.exists():  # entered from outside the workflow, which would have made it
         fill(labels, context, domain=pair.target, split=split, what="labels")

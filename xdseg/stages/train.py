@@ -44,7 +44,6 @@ def make_job(run: Run) -> TrainingJob:
     """What the training process gets; the labels of a split that is not granted are not even named."""
     params, context = run.context.params, run.context
     kind, settings = params.component("segmenters", run.definition.segmenter)
-    labelled_target = run.definition.setting == "finetune"
     return TrainingJob(
         fingerprint=run.fingerprint,
         segmenter=kind,
@@ -55,17 +54,16 @@ def make_job(run: Run) -> TrainingJob:
         classes=context.lock.classes,
         ignore_index=context.lock.ignore_index,
         seed=run.seed,
-        source=tuple(_split(context, domain, labels=True) for domain in run.source),
-        target=_split(context, run.target, labels=labelled_target) if run.target else None,
+        source=tuple(_split(context, domain, context.train_split(domain), labels=True) for domain in run.source),
+        target=_split(context, run.target, run.target_split, labels=run.sees_labels) if run.target else None,
         parent_weights=_parent_weights(run),
     )
 
 
-def _split(context: Context, domain: str, *, labels: bool) -> Split:
-    split = context.protocol.train_split
+def _split(context: Context, domain: str, split: str, *, labels: bool) -> Split:
     images = open_store(Path(cache_path(context, domain, split, "images")))
     granted = open_store(Path(cache_path(context, domain, split, "labels"))) if labels else None
-    return Split(domain, images, granted)
+    return Split(domain, images, granted, context.protocol.rules(domain).resize)
 
 
 def _parent_weights(run: Run) -> Path | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xdseg.data.store import PixelStore
 from xdseg.errors import BadInput
@@ -16,6 +17,7 @@ class Split:
     domain: str
     images: PixelStore
     labels: PixelStore | None
+    resize: Any = None  # size of its images before scale and crop, as Inference.size; None: as stored
 
 
 @dataclass(frozen=True)
