@@ -1,5 +1,8 @@
 """Windows, averages and class ids of whole images, by hand."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tiny_jobs
@@ -7,7 +10,10 @@ import torch
 from torch import nn
 
 from xdseg.data.tensors import denormalise
-from xdseg.evaluation.inference import class_ids, input_size, scores_of, slide, window_offsets
+from xdseg.errors import BadInput
+from xdseg.evaluation.inference import class_ids, scores_of, slide, window_offsets
+from xdseg.evaluation.sizes import sized
+from xdseg.params import checked
 from xdseg.segmenters.build import build_segmenter
 from xdseg.settings.evaluation import Inference
 
@@ -34,11 +40,83 @@ def test_window_offsets_by_hand(length, expected):
     assert window_offsets(length, window=4, stride=3) == expected
 
 
-def test_input_size_by_hand():
+def test_sizes_by_hand():
     """Native, exact, and a short side of 50 for an image of 100 x 201."""
-    assert input_size((100, 201), "native") == (100, 201)
-    assert input_size((100, 201), (30, 40)) == (30, 40)
-    assert input_size((100, 201), 50) == (50, 100)
+    assert sized((100, 201), "native") == (100, 201)
+    assert sized((100, 201), (30, 40)) == (30, 40)
+    assert sized((100, 201), 50) == (50, 100)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box", "expected"),
+    [
+        ((1052, 1914), [720, 1280], (704, 1280)),  # GTA5 at "1280 x 720"
+        ((1046, 1914), [720, 1280], (700, 1280)),
+        ((1052, 1914), [1440, 2560], (1407, 2560)),  # enlarged
+        ((720, 1280), [1024, 2048], (1024, 1820)),  # BDD100K: the short side binds
+        ((1280, 720), [1024, 2048], (1820, 1024)),  # a standing photo turns the box
+        ((3000, 4000), [512, 1024], (512, 683)),
+        ((2, 4), [1, 3], (1, 2)),
+        ((5, 20), [10, 5], (3, 10)),  # 2.5 goes up
+    ],
+)
+def test_a_box_that_the_image_fits_into(shape, box, expected):
+    """The sizes that mmsegmentation's keep_ratio gives, among them GTA5's 1280 x 704."""
+    assert sized(shape, Inference(size={"fit": box}).size) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1080, 1920), (1024, 1820)),  # 1820.4
+        ((1024, 2048), (1024, 2048)),
+        ((375, 1242), (618, 2048)),  # 3391.5 would be too long: 375 / 1242 of 2048 is 618.4
+        ((1242, 375), (2048, 618)),
+        ((4000, 3000), (1365, 1024)),
+    ],
+)
+def test_a_short_side_with_a_bound_on_the_long_one(shape, expected):
+    """HGFormer's test size: short side 1024, long side 2048 at most."""
+    assert sized(shape, Inference(size={"short": 1024, "max_long": 2048}).size) == expected
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"fit": 3},
+        {"fit": [3]},
+        {"fit": [3, 0]},
+        {"short": 3},
+        {"short": 4, "max_long": 3},
+        {"box": [3, 4]},
+        True,
+        [1.5],
+    ],
+)
+def test_a_wrong_size_is_one_line(size):
+    """What is no size gets the list of what is, once."""
+    with pytest.raises(BadInput, match=r"inference\.size: value error, expected native, .*max_long") as error:
+        checked(Inference, {"size": size}, "inference")
+    assert str(error.value).count("expected") == 1
+
+
+def test_sizes_need_no_torch():
+    """Settings and sizes are read where no framework is loaded."""
+    code = "import sys, xdseg.evaluation.sizes, xdseg.settings.evaluation; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_later_settings_change_no_old_fingerprint_and_no_old_record():
+    """At their defaults they are in neither, so that the same settings give the same bytes."""
+    old = {"size": "native", "mode": "whole", "window": None, "stride": None}
+    assert Inference().identity() == {} and Inference().model_dump(mode="json") == old
+    dacs = Inference(size=[512, 1024], output="input", align_corners=True)
+    said = {"size": [512, 1024], "align_corners": True, "output": "input"}
+    assert dacs.identity() == said and dacs.model_dump(mode="json") == old | said
+    assert Inference.model_validate(dacs.model_dump()) == dacs
+    fitted = Inference(size={"fit": [720, 1280]})
+    assert fitted.identity() == {"size": {"fit": [720, 1280]}}
+    assert Inference.model_validate(fitted.model_dump(mode="json")) == fitted
 
 
 def test_overlaps_are_averaged():
@@ -73,6 +151,27 @@ def test_argmax_comes_after_resizing_to_the_truth():
     ids = class_ids(stub, np.zeros((1, 2, 3), np.uint8), settings=WHOLE, size=(1, 4))
     assert ids.dtype == np.uint8 and ids.tolist() == [[0, 0, 1, 1]]
     assert not stub.training
+
+
+def test_corners_may_be_aligned():
+    """Scores 0 and 6 resized to four pixels: 0 2 4 6 aligned, else 0 1.5 4.5 6; against 1.8 the second one differs."""
+    ones = torch.tensor([0.0, 6.0]).expand(1, 1, 1, 2)
+    stub = Stub(lambda images: torch.cat([torch.full_like(ones, 1.8), ones], dim=1))
+    image = np.zeros((1, 2, 3), np.uint8)
+    found = [
+        class_ids(stub, image, settings=Inference(align_corners=aligned), size=(1, 4)).tolist()
+        for aligned in (False, True)
+    ]
+    assert found == [[[0, 0, 1, 1]], [[0, 1, 1, 1]]]
+
+
+def test_classes_may_be_chosen_at_the_size_of_the_input():
+    """With `output: input` the argmax is taken where the network saw the image, as DACS does; no resizing follows."""
+    stub = Stub(lambda images: images)
+    image = np.zeros((8, 16, 3), np.uint8)
+    image[..., 1] = 255
+    ids = class_ids(stub, image, settings=Inference(size=[4, 6], output="input"), size=(8, 16))
+    assert ids.dtype == np.uint8 and ids.tolist() == [[1] * 6] * 4
 
 
 def test_network_sees_the_resized_normalised_image():

@@ -6,18 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xdseg.data.tensors import image_tensor, normalise, resize_image
+from xdseg.evaluation.sizes import sized
 from xdseg.segmenters.contract import Segmenter, Size
 from xdseg.settings.evaluation import Inference
 from xdseg.training.device import Precision, autocast
-
-
-def input_size(shape: Size, setting: str | int | Size) -> Size:
-    """Height and width that an image of `shape` is resized to; a single number is the length of its short side."""
-    if setting == "native":
-        return shape
-    if isinstance(setting, int):
-        return tuple(round(side * setting / min(shape)) for side in shape)
-    return tuple(setting)
 
 
 def window_offsets(length: int, *, window: int, stride: int) -> list[int]:
@@ -48,7 +40,7 @@ def slide(segmenter: Segmenter, images: Tensor, *, window: int, stride: int) -> 
 def scores_of(segmenter: Segmenter, image: np.ndarray, *, settings: Inference, precision: Precision = "fp32") -> Tensor:
     """Scores (1, K, h, w), float32, of an (H, W, 3) uint8 image at the size that `settings` gives it."""
     device = next(segmenter.parameters()).device
-    pixels = resize_image(image_tensor(image), input_size(image.shape[:2], settings.size))
+    pixels = resize_image(image_tensor(image), sized(image.shape[:2], settings.size))
     images = normalise(pixels.to(device))[None]
     with autocast(device, precision):
         if settings.mode == "slide":
@@ -59,9 +51,13 @@ def scores_of(segmenter: Segmenter, image: np.ndarray, *, settings: Inference, p
 def class_ids(
     segmenter: Segmenter, image: np.ndarray, *, settings: Inference, size: Size, precision: Precision = "fp32"
 ) -> np.ndarray:
-    """Class ids (H, W) uint8 at `size`, the truth's, of an (H, W, 3) uint8 image. Sets the network to eval mode."""
+    """Class ids (H, W) uint8 of an (H, W, 3) uint8 image. Sets the network to eval mode.
+
+    They have `size`, the truth's, to which scores are resized before the argmax; with `output: input` the size that
+    the network saw.
+    """
     segmenter.eval()
     scores = scores_of(segmenter, image, settings=settings, precision=precision)
-    if tuple(scores.shape[-2:]) != tuple(size):
-        scores = F.interpolate(scores, size, mode="bilinear", align_corners=False)
+    if settings.output == "truth" and tuple(scores.shape[-2:]) != tuple(size):
+        scores = F.interpolate(scores, size, mode="bilinear", align_corners=settings.align_corners)
     return scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
