@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tiny_jobs
 import torch
+from pydantic import TypeAdapter, ValidationError
 
-from xdseg.data.augmentation import Augmenter, Draw, choose_window, draw_window, largest_share
+from xdseg.data.augmentation import Augmenter, Draw, Frame, choose_window, draw_frame, largest_share
 from xdseg.data.loading import Batch, Epochs, Labelled, StepBatches, Unlabelled, load
 from xdseg.data.store import write_store
 from xdseg.data.tensors import PADDING, denormalise, normalise, resize_image, resize_labels
 from xdseg.errors import BadInput
+from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation, Blur, Jitter
 from xdseg.training.streams import generator, seed_of
 
@@ -126,9 +128,9 @@ def test_crops_of_one_class_are_drawn_again():
 
 def test_window_by_hand():
     """A 30 pixel window for a 60 crop doubles; one larger than the image is cut and shrinks in proportion."""
-    window = draw_window((100, 100), 30, 60, draws())
+    window = Frame((60, 60), (30, 30)).place((100, 100), draws())
     assert (window.height, window.width, window.size) == (30, 30, (60, 60))
-    cut = draw_window((40, 100), 80, 40, draws())
+    cut = Frame((40, 40), (80, 80)).place((40, 100), draws())
     assert (cut.top, cut.height, cut.width, cut.size) == (0, 40, 80, (20, 40))
 
 
@@ -226,3 +228,50 @@ def test_stores_that_disagree_are_refused(tmp_path):
 def test_generators_are_fresh():
     """Two generators of one stream draw the same from its start."""
     assert torch.equal(torch.rand(3, generator=generator(1, "a", 2)), torch.rand(3, generator=generator(1, "a", 2)))
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop", "covers"),
+    [
+        ((720, 1280), 512, (748, 766)),  # AdaptSegNet: exact, so the ratio changes: 512 * 1052/720, 512 * 1914/1280
+        ({"fit": [720, 1280]}, 512, (765, 766)),  # DAFormer: 1280 x 704
+        (None, 512, (512, 512)),
+        ({"fit": [1440, 2560]}, [512, 1024], (383, 766)),  # twice as wide as high, of 2560 x 1407
+    ],
+)
+def test_crop_of_a_resized_image_covers_stored_pixels(resize, crop, covers):
+    """A frame of GTA5, 1914 x 1052, resized as papers do before the crop: only the window is ever resized."""
+    settings = Augmentation(scale=(1, 1), crop=crop)
+    size = TypeAdapter(ImageSize).validate_python(resize) if resize else None
+    assert draw_frame((1052, 1914), settings, draws(), resize=size).covers == covers
+
+
+def test_resized_crop_is_the_crop_of_the_resized_image():
+    """Resizing a window gives what cutting the resized image gives, where the factor is whole."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, (64, 96)).astype(np.uint8)
+    image = rng.integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    settings = Augmentation(scale=(1, 1), crop=16, flip=0)
+    _, cut = Augmenter(settings).labelled(image, labels, Draw(0, "a", 0), resize=(32, 48))
+    # every second pixel, from the window's own first one
+    halves = [labels[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    windows = [np.lib.stride_tricks.sliding_window_view(half, (16, 16)).reshape(-1, 16, 16) for half in halves]
+    assert any(np.array_equal(cut.numpy(), window) for window in np.concatenate(windows))
+
+
+def test_no_crop_is_the_whole_image_resized():
+    """With crop null an image comes whole, at the size that its domain is given."""
+    settings = Augmentation(scale=(1, 1), crop=None, flip=0)
+    image = np.full((40, 60, 3), 7, np.uint8)
+    labels = np.arange(40 * 60, dtype=np.uint32).reshape(40, 60).astype(np.uint8) % 5
+    out, ids = Augmenter(settings).labelled(image, labels, Draw(0, "a", 0), resize=(20, 50))
+    assert out.shape == (3, 20, 50) and (out == 7).all() and ids.shape == (20, 50)
+    _, same = Augmenter(settings).labelled(image, labels, Draw(0, "a", 0))
+    assert np.array_equal(same.numpy(), labels)
+
+
+@pytest.mark.parametrize("crop", [0, -3, [16], [16, 0], True, "16"])
+def test_no_size_of_a_crop(crop):
+    """A side, [height, width] or null."""
+    with pytest.raises(ValidationError, match="expected a side"):
+        Augmentation(crop=crop)

@@ -236,7 +236,7 @@ class Run:
 
 
 def _granted(context: Context, domain: str, split: str, *, labels: bool) -> dict[str, Any]:
-    lock, resize = context.lock, context.protocol.rules(domain).resize
+    lock, resize = context.lock, context.protocol.rules(domain).model_dump(mode="json")["resize"]
     granted = {"domain": domain, "split": split, "images": lock.images(domain, split)}
     granted |= {"labels": lock.labels(domain, split)} if labels else {}
     return granted | ({"resize": resize} if resize is not None else {})

@@ -14,6 +14,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from xdseg.data.tensors import IGNORE, PADDING, image_tensor, resize_image, resize_labels
+from xdseg.evaluation.sizes import sized
+from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation, Blur, Jitter
 from xdseg.training.streams import generator, global_draws
 
@@ -58,11 +60,31 @@ def _place(free: int, draws: torch.Generator) -> int:
     return int(torch.randint(free + 1, (), generator=draws))
 
 
-def draw_window(shape: tuple[int, int], side: int, crop: int, draws: torch.Generator) -> Window:
-    """A window of `side` stored pixels, cut off at the image's border where the image is smaller."""
-    height, width = min(side, shape[0]), min(side, shape[1])
-    size = (max(1, round(height * crop / side)), max(1, round(width * crop / side)))
-    return Window(_place(shape[0] - height, draws), _place(shape[1] - width, draws), height, width, size)
+@dataclass(frozen=True)
+class Frame:
+    """What a crop is before its place is drawn: its size, and the stored pixels (height, width) that it covers."""
+
+    size: tuple[int, int]
+    covers: tuple[int, int]
+
+    def place(self, shape: tuple[int, int], draws: torch.Generator) -> Window:
+        """A window of it, cut off at the image's border where the image is smaller."""
+        height, width = (min(side, whole) for side, whole in zip(self.covers, shape, strict=True))
+        parts = zip((height, width), self.size, self.covers, strict=True)
+        size = tuple(max(1, round(seen * crop / covered)) for seen, crop, covered in parts)
+        return Window(_place(shape[0] - height, draws), _place(shape[1] - width, draws), height, width, size)
+
+
+def draw_frame(
+    shape: tuple[int, int], settings: Augmentation, draws: torch.Generator, *, resize: ImageSize | None = None
+) -> Frame:
+    """The crop of an image of `shape` that is first resized to `resize`, then by the drawn factor."""
+    scale, resized = uniform(*settings.scale, draws), sized(shape, resize or "native")
+    if settings.crop_size is None:
+        return Frame(tuple(max(1, round(side * scale)) for side in resized), shape)
+    factors = [scale * (after / before) for before, after in zip(shape, resized, strict=True)]
+    covers = tuple(max(1, round(crop / factor)) for crop, factor in zip(settings.crop_size, factors, strict=True))
+    return Frame(settings.crop_size, covers)
 
 
 def largest_share(labels: np.ndarray, ignore: int) -> float:
@@ -73,17 +95,23 @@ def largest_share(labels: np.ndarray, ignore: int) -> float:
 
 
 def choose_window(
-    shape: tuple[int, int], labels: np.ndarray | None, settings: Augmentation, draws: torch.Generator, *, ignore: int
+    shape: tuple[int, int],
+    labels: np.ndarray | None,
+    settings: Augmentation,
+    draws: torch.Generator,
+    *,
+    ignore: int,
+    resize: ImageSize | None = None,
 ) -> Window:
     """The first window that no class fills beyond `max_class_share`; the last of ten redraws if all are filled."""
-    side = max(1, round(settings.crop / uniform(*settings.scale, draws)))
-    window = draw_window(shape, side, settings.crop, draws)
+    frame = draw_frame(shape, settings, draws, resize=resize)
+    window = frame.place(shape, draws)
     if labels is None or settings.max_class_share == 1:
         return window
     for _ in range(REDRAWS):
         if largest_share(window.of(labels), ignore) <= settings.max_class_share:
             break
-        window = draw_window(shape, side, settings.crop, draws)
+        window = frame.place(shape, draws)
     return window
 
 
@@ -104,12 +132,12 @@ def photometric(settings: Augmentation) -> v2.Transform | None:
     return v2.Compose(parts) if parts else None
 
 
-def _padded(array: Tensor, crop: int, value: Tensor) -> Tensor:
-    """`array` (..., h, w) in the upper left of a (..., crop, crop) filled with `value`."""
+def _padded(array: Tensor, crop: tuple[int, int] | None, value: Tensor) -> Tensor:
+    """`array` (..., h, w) in the upper left of a (..., *crop) filled with `value`."""
     height, width = array.shape[-2:]
-    if (height, width) == (crop, crop):
+    if crop is None or (height, width) == crop:
         return array.contiguous()
-    padded = value.expand(*array.shape[:-2], crop, crop).clone()
+    padded = value.expand(*array.shape[:-2], *crop).clone()
     padded[..., :height, :width] = array
     return padded
 
@@ -122,21 +150,25 @@ class Augmenter:
         self.ignore_index = ignore_index
         self.photometric = photometric(settings)
 
-    def labelled(self, image: np.ndarray, labels: np.ndarray, draw: Draw) -> tuple[Tensor, Tensor]:
-        """(H, W, 3) and (H, W) uint8 to (3, crop, crop) and (crop, crop) uint8, ignored pixels 255."""
-        image_part, label_part = self._geometry(image, labels, draw)
+    def labelled(
+        self, image: np.ndarray, labels: np.ndarray, draw: Draw, *, resize: ImageSize | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(H, W, 3) and (H, W) uint8 to (3, *crop) and (*crop) uint8, ignored pixels 255."""
+        image_part, label_part = self._geometry(image, labels, draw, resize)
         if self.photometric is not None:
             with global_draws(draw.seed, f"photometric/{draw.name}", draw.step):
                 image_part = self.photometric(tv_tensors.Image(image_part)).as_subclass(Tensor)
         return self._pad_image(image_part), self._pad_labels(label_part)
 
-    def unlabelled(self, image: np.ndarray, draw: Draw) -> Tensor:
-        """(H, W, 3) to (3, crop, crop) uint8, geometry only: adaptations jitter their own views of the target."""
-        return self._pad_image(self._geometry(image, None, draw)[0])
+    def unlabelled(self, image: np.ndarray, draw: Draw, *, resize: ImageSize | None = None) -> Tensor:
+        """(H, W, 3) to (3, *crop) uint8, geometry only: adaptations jitter their own views of the target."""
+        return self._pad_image(self._geometry(image, None, draw, resize)[0])
 
-    def _geometry(self, image: np.ndarray, labels: np.ndarray | None, draw: Draw) -> tuple[Tensor, Tensor | None]:
-        draws = draw.generator()
-        window = choose_window(image.shape[:2], labels, self.settings, draws, ignore=self.ignore_index)
+    def _geometry(
+        self, image: np.ndarray, labels: np.ndarray | None, draw: Draw, resize: ImageSize | None
+    ) -> tuple[Tensor, Tensor | None]:
+        draws, shape = draw.generator(), image.shape[:2]
+        window = choose_window(shape, labels, self.settings, draws, ignore=self.ignore_index, resize=resize)
         flipped = uniform(0, 1, draws) < self.settings.flip
         parts = [resize_image(image_tensor(window.of(image)), window.size)]
         if labels is not None:
@@ -145,8 +177,8 @@ class Augmenter:
         return parts[0], parts[1] if labels is not None else None
 
     def _pad_image(self, image: Tensor) -> Tensor:
-        return _padded(image, self.settings.crop, torch.tensor(PADDING, dtype=torch.uint8).view(-1, 1, 1))
+        return _padded(image, self.settings.crop_size, torch.tensor(PADDING, dtype=torch.uint8).view(-1, 1, 1))
 
     def _pad_labels(self, labels: Tensor) -> Tensor:
         labels = labels.masked_fill(labels == self.ignore_index, IGNORE)
-        return _padded(labels, self.settings.crop, torch.tensor(IGNORE, dtype=torch.uint8))
+        return _padded(labels, self.settings.crop_size, torch.tensor(IGNORE, dtype=torch.uint8))

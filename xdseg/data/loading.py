@@ -116,14 +116,24 @@ class StepBatches(Dataset):
         names = tuple(f"{split.domain}/{split.images.names[number]}" for split, number in picks)
         draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in range(batch)]
         if picks[0][0].labels is None:
-            images = [self.augmenter.unlabelled(s.images[n], draw) for (s, n), draw in zip(picks, draws, strict=True)]
-            return Unlabelled(torch.stack(images), names)
+            pairs = zip(picks, draws, strict=True)
+            images = [self.augmenter.unlabelled(s.images[n], draw, resize=s.resize) for (s, n), draw in pairs]
+            return Unlabelled(_stacked(images, names), names)
         pairs = [
-            self.augmenter.labelled(split.images[number], split.labels[number], draw)
+            self.augmenter.labelled(split.images[number], split.labels[number], draw, resize=split.resize)
             for (split, number), draw in zip(picks, draws, strict=True)
         ]
-        images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
+        images, labels = (_stacked(part, names) for part in zip(*pairs, strict=True))
         return Labelled(images, names, labels)
+
+
+def _stacked(parts: Sequence[Tensor], names: tuple[str, ...]) -> Tensor:
+    """One tensor of a batch. Raises BadInput where images without a crop differ in size."""
+    for part, name in zip(parts, names, strict=True):
+        if part.shape != parts[0].shape:
+            sizes = " and ".join("x".join(map(str, one.shape[:-3:-1])) for one in (parts[0], part))
+            raise BadInput(f"{names[0]} and {name}: {sizes} pixels in one batch; set augmentation.crop, or batch 1")
+    return torch.stack(list(parts))
 
 
 def _checked(splits: Sequence[Split]) -> tuple[Split, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from xdseg.settings.base import Settings
+from xdseg.settings.sizes import ImageSize
 
 Setting = Literal["source", "uda", "finetune", "oracle"]
 ROLES = ("host", "floor", "ceiling", "start")  # in which a method names another one
@@ -34,7 +35,9 @@ class DomainRules(Settings):
     train_split: str | None = Field(None, description="what trains where the domain is a source, or its own ceiling")
     adapt_split: str | None = Field(None, description="whose images, without labels, adaptation to the domain sees")
     eval_split: str | None = Field(None, description="what the domain is tested on")
-    resize: Any = Field(None, description="size of its training images before scale and crop, as inference.size")
+    resize: ImageSize | None = Field(
+        None, description="size of its training images before scale and crop, as inference.size"
+    )
     inference: dict[str, Any] = Field({}, description="what differs from the protocol's inference")
     scoring: dict[str, Any] = Field({}, description="what differs from the protocol's scoring")
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from xdseg.settings.base import Settings
 
@@ -70,8 +70,25 @@ class Augmentation(Settings):
     """What happens to a training image before the network sees it, in this order."""
 
     scale: Span = Field((0.5, 2.0), description="resizing factor, drawn uniformly")
-    crop: int = Field(gt=0, description="side of the square crop in pixels, after resizing")
+    crop: int | tuple[int, int] | None = Field(
+        description="side of the square crop in pixels, after resizing; [height, width]; null: the whole image"
+    )
     max_class_share: Share = Field(1.0, description="a crop with a larger share of one class is drawn again, 10 times")
     flip: Share = Field(0.5, description="probability of a horizontal flip")
     jitter: Jitter | None = None
     blur: Blur | None = None
+
+    @field_validator("crop", mode="before")
+    @classmethod
+    def _a_size(cls, crop: object) -> object:
+        pair = isinstance(crop, list | tuple) and len(crop) == len(("height", "width"))
+        sides = crop if pair else [crop]
+        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+        if crop is not None and not whole:
+            raise ValueError("expected a side or [height, width] in pixels, or null for the whole image")
+        return crop
+
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """Height and width of the crop; None: the whole image."""
+        return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop

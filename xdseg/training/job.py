@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xdseg.data.store import PixelStore
 from xdseg.errors import BadInput
 from xdseg.settings.base import Settings
+from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation, Training
 
 
@@ -17,7 +17,7 @@ class Split:
     domain: str
     images: PixelStore
     labels: PixelStore | None
-    resize: Any = None  # size of its images before scale and crop, as Inference.size; None: as stored
+    resize: ImageSize | None = None  # of its images, before scale and crop; None: as stored
 
 
 @dataclass(frozen=True)
