@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xdseg import __version__
-from xdseg.errors import BadInput, TrainingFailed, suggest
+from xdseg.errors import BadInput, TrainingFailed
 from xdseg.params import CONFIG_VARIABLE, Params, load
 
 FAILED, BAD_INPUT = 1, 2
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
         _add_prepare,
+        _add_datasets,
         _add_params,
         _add_render,
         _add_pretrain,
@@ -93,19 +94,30 @@ def _add_prepare(commands) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from xdseg.data.folder import read_layout
-    from xdseg.data.prepare import prepare
-    from xdseg.settings.suites import FolderSuite
+    from xdseg.stages.prepare import prepare_suite
 
-    suites = _params(options).suites
-    if options.suite not in suites:
-        raise BadInput(f"prepare: no suite {options.suite!r} in params.yaml; {suggest(options.suite, suites)}")
-    settings = suites[options.suite]
-    if not isinstance(settings, FolderSuite):
-        print(f"{options.suite}: generated from its settings; nothing to prepare")
-        return
-    path, changed = prepare(read_layout(options.suite, settings))
-    print(f"{path}: {'written' if changed else 'unchanged'}")
+    prepare_suite(options.suite, _params(options))
+
+
+def _add_datasets(commands) -> None:
+    text = "list the public data sets that can be read, or check one: xdseg datasets check NAME --root DIR"
+    parser = _command(commands, "datasets", _datasets, text)
+    parser.add_argument("words", nargs="*", metavar="[check] [NAME]", help="a data set; default all")
+    parser.add_argument("--root", type=Path, help="folder that the data set was extracted to")
+    parser.add_argument("--part", help="one condition or region alone")
+
+
+def _datasets(options: argparse.Namespace) -> None:
+    from xdseg.stages import datasets
+
+    checking = options.words[:1] == ["check"]
+    names = options.words[checking:]
+    if checking and len(names) == 1 and options.root:
+        datasets.check_dataset(names[0], options.root, part=options.part)
+    elif not checking and len(names) <= 1 and not (options.root or options.part):
+        datasets.show_datasets(*names)
+    else:
+        raise BadInput("datasets: xdseg datasets [NAME], or xdseg datasets check NAME --root DIR")
 
 
 def _add_params(commands) -> None:

@@ -11,6 +11,10 @@ class BadInput(Exception):
     """
 
 
+class NotThere(BadInput):
+    """A folder or list that is missing altogether, as where only a part of a data set was fetched."""
+
+
 class TrainingFailed(Exception):
     """A run that cannot go on through no fault of its input (a loss that is not finite); exit code 1."""
 

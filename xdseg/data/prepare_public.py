@@ -37,9 +37,18 @@ class PublicCheck:
 
 
 def check_split(
-    layout: PublicLayout, domain: str, split: str, *, ledger: Ledger, workers: int | None = None
+    layout: PublicLayout,
+    domain: str,
+    split: str,
+    *,
+    ledger: Ledger,
+    workers: int | None = None,
+    most: int | None = MOST_FAULTS,
 ) -> PublicCheck:
-    """Find and look at a split's files; every deviation from what its publisher says is a line in `faults`."""
+    """Find and look at a split's files; every deviation from what its publisher says is a line in `faults`.
+
+    Of each kind, at most `most` are spelt out and the rest counted; None spells out all.
+    """
     check = PublicCheck(domain, split)
     try:
         items = layout.items(domain, split)

@@ -12,7 +12,7 @@ from xdseg.data.inspection import IMAGE, LABEL, Errand
 from xdseg.datasets.contract import Dataset, Item, PublishedList, Split
 from xdseg.datasets.registry import dataset
 from xdseg.datasets.spaces import SPACES, space
-from xdseg.errors import BadInput, suggest
+from xdseg.errors import BadInput, NotThere, suggest
 from xdseg.params import NAME, data_root
 from xdseg.settings.suites import PublicDomain, PublicSuite
 
@@ -61,7 +61,7 @@ class PublicLayout:
         declared, part, root = self.splits(domain)[split], self.entry(domain).part, self.root(domain)
         if not root.is_dir():
             where = f"extract {self.dataset(domain).title} there, or set suites.{self.name}.domains.{domain}.root"
-            raise BadInput(f"{root}: no such folder; {where} or XDSEG_DATA")
+            raise NotThere(f"{root}: no such folder; {where} or XDSEG_DATA")
         files = self.dataset(domain).files
         if not declared.within:
             return list(files(root, split, part))
@@ -78,7 +78,7 @@ class PublicLayout:
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError):
-            raise BadInput(f"{path}: missing or not UTF-8; it lists the images of {split}; set {key}.lists") from None
+            raise NotThere(f"{path}: missing or not UTF-8; it lists the images of {split}; set {key}.lists") from None
         if published and split not in self.entry(domain).counts:  # a count of the user's own is a list of their own
             digest = sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
             if (len(lines), digest) != (published.count, published.sha256):

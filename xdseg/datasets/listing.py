@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xdseg.datasets.contract import Item
-from xdseg.errors import BadInput
+from xdseg.errors import NotThere
 
 
 def found(folder: Path, pattern: str) -> list[Path]:
-    """Files below `folder` that fit a glob pattern, sorted by path. Raises BadInput if the folder is missing."""
+    """Files below `folder` that fit a glob pattern, sorted by path. Raises NotThere if the folder is missing."""
     if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; extract the data set there, or mend its root")
+        raise NotThere(f"{folder}: no such folder; extract the data set there, or mend its root")
     return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
 
 

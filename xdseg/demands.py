@@ -1,0 +1,28 @@
+"""Which splits of a suite the grid in force needs, before anything is locked."""
+
+from collections.abc import Iterable
+
+from xdseg.cells import Context, grid_pairs
+
+
+def needed_splits(context: Context) -> dict[str, set[str]]:
+    """Splits by domain that the grid's pairs and methods train on, adapt to or test on.
+
+    With `pairs: all` these are those of every domain that the lock declares.
+    """
+    settings = {context.params.methods[name].setting for name in context.params.grid.methods}
+    if context.params.grid.pairs == "all":
+        return {domain: _uses(context, domain, settings, source=True, target=True) for domain in context.lock.domains}
+    found: dict[str, set[str]] = {}
+    for pair in grid_pairs(context):
+        for domain in (*pair.source, pair.target):
+            uses = _uses(context, domain, settings, source=domain in pair.source, target=domain == pair.target)
+            found.setdefault(domain, set()).update(uses)
+    return found
+
+
+def _uses(context: Context, domain: str, settings: Iterable[str], *, source: bool, target: bool) -> set[str]:
+    uses = {context.train_split(domain)} if source or (target and {"oracle", "finetune"} & set(settings)) else set()
+    uses |= {context.eval_split(domain)} if target else set()
+    uses |= {context.adapt_split(domain)} if target and "uda" in settings else set()
+    return {split for split in uses if context.lock.has(domain, split)}

@@ -1,0 +1,58 @@
+"""`xdseg prepare SUITE`: check every file of a suite and write its lock."""
+
+from collections.abc import Iterable
+
+from xdseg.cells import Context
+from xdseg.data.folder import read_layout
+from xdseg.data.prepare import prepare
+from xdseg.data.prepare_public import prepare_public
+from xdseg.data.public import PublicLayout, public_layout
+from xdseg.demands import needed_splits
+from xdseg.errors import BadInput, suggest
+from xdseg.params import Params
+from xdseg.settings.suites import FolderSuite, PublicSuite
+
+
+def prepare_suite(name: str, params: Params) -> None:
+    """Write a suite's lock and say where. Raises BadInput with a line per fault."""
+    if name not in params.suites:
+        raise BadInput(f"prepare: no suite {name!r} in params.yaml; {suggest(name, params.suites)}")
+    settings = params.suites[name]
+    if isinstance(settings, FolderSuite):
+        path, changed = prepare(read_layout(name, settings))
+    elif isinstance(settings, PublicSuite):
+        layout = public_layout(name, settings)
+        path, changed = prepare_public(layout, _wanted(layout, params))
+    else:
+        print(f"{name}: generated from its settings; nothing to prepare")
+        return
+    print(f"{path}: {'written' if changed else 'unchanged'}")
+
+
+def _wanted(layout: PublicLayout, params: Params) -> dict[str, set[str]]:
+    """What the grid needs, if it is on this suite and names its pairs; else what is there.
+
+    A data set that the grid does not name may be absent, one that it names may not.
+    """
+    context = Context.of(_grid_on(layout.name, params))
+    needed = needed_splits(context)
+    if params.grid.suite == layout.name and params.grid.pairs != "all":
+        return {domain: splits for domain, splits in needed.items() if splits}
+    there = {domain for domain in needed if layout.root(domain).is_dir()}
+    if not there:
+        places = ", ".join(sorted({str(layout.root(domain)) for domain in needed}))
+        raise BadInput(f"{layout.name}: none of its data sets is there ({places}); set XDSEG_DATA or their roots")
+    for line in _left_out(layout, sorted(needed.keys() - there)):
+        print(line)
+    return {domain: needed[domain] for domain in there if needed[domain]}
+
+
+def _grid_on(name: str, params: Params) -> Params:
+    """The same settings with a grid over all of a suite, unless the grid is on it."""
+    if params.grid.suite == name:
+        return params
+    return params.model_copy(update={"grid": params.grid.model_copy(update={"suite": name, "pairs": "all"})})
+
+
+def _left_out(layout: PublicLayout, domains: Iterable[str]) -> Iterable[str]:
+    return (f"{domain}: left out, {layout.root(domain)} does not exist" for domain in domains)
