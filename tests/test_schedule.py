@@ -48,3 +48,12 @@ def test_rounds_must_divide_the_batch():
     """Accumulating over 3 rounds of a batch of 8 is refused."""
     with pytest.raises(ValueError, match="accumulate 3 does not divide batch 8"):
         Training(steps=1, lr=1, accumulate=3)
+
+
+def test_a_fall_planned_for_more_steps_than_are_taken():
+    """AdaptSegNet's schedule: 150,000 steps of a fall over 250,000; the last rate is (1 - 149999/250000)^0.9."""
+    recipe = Training(steps=150_000, lr=1, poly_power=0.9, poly_steps=250_000)
+    assert factor(recipe, 0) == 1
+    assert factor(recipe, 149_999) == pytest.approx(0.438387, abs=1e-6)  # 0.400004^0.9
+    with pytest.raises(ValueError, match="poly_steps 5 end before the 6 steps"):
+        Training(steps=6, lr=1, poly_steps=5)

@@ -417,8 +417,11 @@ def refusal(context: Context, method: Method, pair: Pair) -> str | None:
     adapt = context.adapt_split(pair.target)
     if method.setting == "uda" and not lock.has(pair.target, adapt):
         return f"{pair.target} has no split {adapt!r}"
+    at_home = method.setting in ("oracle", "finetune")
+    if at_home and context.train_split(pair.target) == context.eval_split(pair.target):
+        return f"{pair.target} is tested on the split that it would be trained on"
     # a pair whose source cannot train exists for no method, the oracle included: its classes are the pair's
-    trained = {*pair.source, *([pair.target] if method.setting in ("oracle", "finetune") else [])}
+    trained = {*pair.source, *([pair.target] if at_home else [])}
     splits = [(domain, context.train_split(domain)) for domain in sorted(trained)]
     for domain, split in [*splits, (pair.target, context.eval_split(pair.target))]:
         if not lock.has(domain, split):

@@ -35,6 +35,7 @@ class Training(Settings):
     warmup: Share = Field(0.0, description="share of all steps with a linearly rising learning rate")
     warmup_start: Share = Field(1e-6, description="factor on the learning rate at the first step of the warm-up")
     poly_power: float = Field(1.0, ge=0, description="lr falls with (1 - step/steps) to this power")
+    poly_steps: int | None = Field(None, gt=0, description="steps that the fall is planned for; default steps")
     clip_grad_norm: float | None = Field(None, gt=0, description="largest L2 norm of the segmenter's gradients")
     supervision: Supervision = Field(
         "granted", description="whose labels train: all that the setting grants, or the target's alone (fine-tuning)"
@@ -46,6 +47,8 @@ class Training(Settings):
     def _rounds_are_equal(self) -> "Training":
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate {self.accumulate} does not divide batch {self.batch}")
+        if self.poly_steps and self.poly_steps < self.steps:
+            raise ValueError(f"poly_steps {self.poly_steps} end before the {self.steps} steps")
         return self
 
 
