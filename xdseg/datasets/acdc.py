@@ -24,12 +24,12 @@ def _files(root: Path, split: str, part: str | None) -> Iterator[Item]:
 
 
 def _of_condition(root: Path, split: str, condition: str) -> Iterator[Item]:
-    # a reference image bears the name of its counterpart but for the ending, of which it keeps a part to be unique
-    image_ending = "_anon.png" if split.endswith("_ref") else "_rgb_anon.png"
+    reference = split.endswith("_ref")
     return paired(
         root / "rgb_anon" / condition / split,
-        "*/*_anon.png",
-        image_ending=image_ending,
+        "*/*_rgb_ref_anon.png" if reference else "*/*_rgb_anon.png",
+        # but for its ending, a reference image bears the name of its counterpart; a part is kept to tell them apart
+        image_ending="_anon.png" if reference else "_rgb_anon.png",
         labels=root / "gt" / condition / split if split in LABELLED else None,
         label_ending="_gt_labelTrainIds.png",
     )
