@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xdseg.datasets.contract import Dataset, Download, Item, Split
 from xdseg.datasets.listing import paired
+from xdseg.datasets.spaces import CITYSCAPES
 
 # names of raw ids as cityscapesScripts' labels.py has them; `license plate`, -1, is never drawn
 IDS = {
@@ -45,6 +46,9 @@ IDS = {
 }
 SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 MAP = {raw: IDS[raw] for raw in SCORED}  # raw id to class, in the order of the train ids
+# of data sets whose label files hold train ids (`labelTrainIds`)
+TRAIN_MAP = dict(enumerate(CITYSCAPES))
+TRAIN_IDS = TRAIN_MAP | {255: "void"}
 
 
 def _files(root: Path, split: str, part: str | None) -> Iterator[Item]:

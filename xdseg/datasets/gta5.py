@@ -46,4 +46,5 @@ DATASET = Dataset(
     download=Download("01_images.zip … 10_images.zip, 01_labels.zip … 10_labels.zip", "the project's page", "research"),
     layout="images/*.png\nlabels/*.png",
     shapes=frozenset({(1052, 1914), (1046, 1914)}),
+    confirmed={"licence": "its wording is unconfirmed"},
 )

@@ -5,7 +5,17 @@ from importlib import import_module
 from xdseg.datasets.contract import Dataset
 from xdseg.errors import BadInput, suggest
 
-NAMES = ("cityscapes", "gta5")  # also the names of the modules
+NAMES = (  # also the names of the modules
+    "cityscapes",
+    "gta5",
+    "synthia",
+    "urbansyn",
+    "bdd100k",
+    "mapillary",
+    "acdc",
+    "dark_zurich",
+    "nighttime_driving",
+)
 
 
 def dataset(name: str) -> Dataset:
