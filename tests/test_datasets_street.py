@@ -144,9 +144,9 @@ def test_names_are_unique_and_fit_predictions(tmp_path, name):
     ("name", "item", "recording"),
     [
         ("cityscapes", "frankfurt_000000_000294", "frankfurt_000000"),
-        ("acdc", "GOPR0122_frame_000161", "GOPR0122"),
-        ("acdc", "GP010376_frame_000001_rgb_ref", "GP010376"),
-        ("dark_zurich", "GOPR0356_frame_000321_ref", "GOPR0356"),
+        ("acdc", "GOPR0122_frame_000161", "0122"),
+        ("acdc", "GP010376_frame_000001_rgb_ref", "0376"),
+        ("dark_zurich", "GOPR0356_frame_000321_ref", "0356"),
     ],
 )
 def test_recordings_are_told_from_names(name, item, recording):

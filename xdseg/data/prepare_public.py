@@ -77,10 +77,10 @@ def check_split(
 
 
 def _counted(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> Iterator[str]:
-    root, title = layout.root(domain), layout.dataset(domain).title
-    expected, key = layout.expected(domain, split), f"suites.{layout.name}.domains.{domain}.counts.{split}"
+    root, title, expected = layout.root(domain), layout.dataset(domain).title, layout.expected(domain, split)
     if expected is not None and len(items) != expected:
-        mend = f"extract all archives again, or set {key} if you mean it"
+        said = f"counts: {{{split}: {len(items)}}} of {domain} in params.yaml"
+        mend = f"extract all archives again, or say {said} if you mean it"
         yield f"{root}: {len(items)} images of {split}, {title} has {expected}; {mend}"
     elif not items:
         yield f"{root}: no image of {split}; extract the data set there"

@@ -60,7 +60,7 @@ DATASET = Dataset(
     "gt/{fog,night,rain,snow}/{train,val}/*/*_gt_labelTrainIds.png",
     shapes=frozenset({(1080, 1920)}),
     parts=CONDITIONS,
-    groups=r"^([^_]+)_",  # recording, as GOPR0122
+    groups=r"^G(?:OPR|P\d\d)(\d{4})_",  # recording, as GOPR0122 and its further chapters GP01…
     confirmed={
         "licence": "its wording is unconfirmed",
         "reference images": "their sum, 4006, is stated; that each split and condition has as many as its counterpart "

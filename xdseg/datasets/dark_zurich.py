@@ -55,7 +55,7 @@ DATASET = Dataset(
     layout="rgb_anon/train/{night,twilight,day}/*/*_rgb_anon.png\nrgb_anon/{val,test}/night/*/*_rgb_anon.png\n"
     "rgb_anon/{val,test}_ref/day/*/*_rgb_anon.png\ngt/val/night/*/*_gt_labelTrainIds.png",
     shapes=frozenset({(1080, 1920)}),
-    groups=r"^([^_]+)_",  # recording, as GOPR0356
+    groups=r"^G(?:OPR|P\d\d)(\d{4})_",  # recording, as GOPR0356 and its further chapters GP01…
     confirmed={
         "train_twilight": "2920 images is unconfirmed",
         "test_ref": "how its files are named is unconfirmed; those that end in _rgb_anon.png are read",

@@ -7,10 +7,16 @@ from xdseg.datasets.contract import Item
 from xdseg.errors import NotThere
 
 
-def found(folder: Path, pattern: str) -> list[Path]:
-    """Files below `folder` that fit a glob pattern, sorted by path. Raises NotThere if the folder is missing."""
+def there(folder: Path) -> Path:
+    """The folder. Raises NotThere if it is missing."""
     if not folder.is_dir():
         raise NotThere(f"{folder}: no such folder; extract the data set there, or mend its root")
+    return folder
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """Files below `folder` that fit a glob pattern, sorted by path. Raises NotThere if the folder is missing."""
+    there(folder)
     return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
 
 
@@ -21,6 +27,8 @@ def paired(
 
     An ending is what follows the name, as in `_leftImg8bit.png` and `_gtFine_labelIds.png`.
     """
+    if labels is not None:
+        there(labels)
     for path in found(images, pattern):
         name = path.name.removesuffix(image_ending)
         place = path.relative_to(images).with_name(name + label_ending)

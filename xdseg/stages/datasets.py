@@ -30,8 +30,8 @@ def _described(source: Dataset) -> Iterator[str]:
     yield f"  images    {', '.join(_count(name, split) for name, split in source.splits.items())}"
     if source.shapes:
         yield f"  size      {', '.join(f'{width} x {height}' for height, width in sorted(source.shapes))} pixels"
-    for number, line in enumerate(source.layout.splitlines()):
-        yield f"  {'files' if not number else '':8}  {source.name}/{line}"
+    yield f"  files     below {source.name}/, or a root of your own:"
+    yield from (f"            {line}" for line in source.layout.splitlines())
     if source.parts:
         yield f"  parts     {', '.join(source.parts)}"
     if len(source.maps) > 1:
