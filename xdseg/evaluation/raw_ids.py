@@ -24,7 +24,7 @@ class RawIds:
         found = dataset(name)
         table = found.table(found.default_map, classes)
         if (table == IGNORE).all():
-            raise BadInput(f"{name}: none of its classes is one of the suite's; name the data set whose ids they are")
+            raise BadInput("none of its classes is one of the suite's; name the data set whose ids they are")
         known = np.isin(np.arange(IDS), list(found.ids))
         return cls(found.title, known, np.where(table == IGNORE, len(classes), table).astype(np.uint8), len(classes))
 

@@ -84,12 +84,13 @@ class Scoring(_Evaluation):
             raise ValueError(f"subset {name} means outside: {rule}; list the classes instead to score them otherwise")
         return values | {"subset": name, "outside": rule}
 
-    @field_validator("subset")
+    @field_validator("subset", mode="before")
     @classmethod
-    def _known_subset(cls, subset: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        if isinstance(subset, str) and subset not in SUBSETS:
-            hint = "16b is a suite of the space cityscapes-16" if subset == "16b" else suggest(subset, SUBSETS)
-            raise ValueError(f"no subset is named {subset!r}; {hint}; or give a list of classes")
+    def _known_subset(cls, subset: Any) -> Any:
+        name = str(subset)
+        if isinstance(subset, str | int) and name not in SUBSETS:
+            hint = "16b is a suite of the space cityscapes-16" if name == "16b" else suggest(name, SUBSETS)
+            raise ValueError(f"no subset is named {name!r}; {hint}; or give a list of classes")
         return subset
 
     @field_validator("regions")

@@ -46,7 +46,7 @@ def find_cell(context: Context, receipt: Path) -> Cell:
 def _score(
     predictions: Path, context: Context, pair: Pair, confusion: Path, *, raw: RawIds | None = None
 ) -> dict[str, Any]:
-    split = context.protocol.eval_split
+    split, scoring = context.protocol.eval_split, context.scoring
     labels = Path(cache_path(context, pair.target, split, "labels"))
     if not labels.exists():  # entered from outside the workflow, which would have made it
         fill(labels, context, domain=pair.target, split=split, what="labels")
@@ -55,12 +55,12 @@ def _score(
         open_store(labels),
         classes=len(context.lock.classes),
         ignore_index=context.lock.ignore_index,
-        size=context.scoring.truth,
+        size=scoring.truth,
         raw=raw,
     )
     save_confusion(confusion, names, per_image)
     kept = kept_in_pair(context, pair)
-    return scores_of(per_image, classes=context.lock.classes, kept=kept, scoring=context.scoring)
+    return scores_of(per_image, classes=context.lock.classes, kept=kept, scoring=scoring)
 
 
 def scores_of(
@@ -150,7 +150,7 @@ def _raw_ids(ids: str, context: Context) -> RawIds:
     try:
         return RawIds.of(ids, context.lock.classes)
     except BadInput as error:
-        raise BadInput(f"--ids {error}") from None
+        raise BadInput(f"--ids {ids}: {error}") from None
 
 
 def _entered(context: Context, pair: Pair, seed: int, scores: dict[str, Any], digest: str) -> dict[str, Any]:
