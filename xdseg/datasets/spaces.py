@@ -4,6 +4,8 @@ A space is an ordered list of class names; a class's id is its position, 255 is 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from xdseg.errors import BadInput, suggest
 
@@ -24,6 +26,23 @@ SPACES: Mapping[str, tuple[str, ...]] = {
     "isprs-5": ("impervious surface", "building", "low vegetation", "tree", "car"),
     "vessels": ("background", "vessel"),
     "fundus": ("background", "disc", "cup"),  # disc: the rim, without the cup within
+}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Classes whose mean IoU papers report for a network that knows more."""
+
+    classes: tuple[str, ...]  # in the mean
+    outside: Literal["ignore", "count"]  # what becomes of pixels of the other classes; see xdseg.evaluation.scores
+    known: tuple[str, ...]  # classes that network and truth must know, else the number would be another
+
+
+SUBSETS: Mapping[str, Subset] = {
+    "19": Subset(CITYSCAPES, "ignore", CITYSCAPES),
+    # as DAFormer, HRDA, MIC and DACS: all 19 are told apart, and pixels of the other three remain possible errors
+    "16a": Subset(SIXTEEN, "count", CITYSCAPES),
+    "13": Subset(THIRTEEN, "count", THIRTEEN),  # of a network of 19 or of 16 classes
 }
 
 

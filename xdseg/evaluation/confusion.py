@@ -10,19 +10,28 @@ WORTHWHILE = 0.25  # runs per pixel below which counting runs is faster than cou
 
 
 def confusion(
-    truth: np.ndarray, prediction: np.ndarray, *, classes: int, ignore_index: int, name: str = "image"
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    classes: int,
+    ignore_index: int,
+    void: bool = False,
+    name: str = "image",
 ) -> np.ndarray:
     """Counts (K, K), int64: rows are the true class, columns the predicted one, K = `classes` (1..256).
 
     `truth` and `prediction` are class ids (H, W), uint8. Pixels whose truth is `ignore_index` are not counted, but
-    their prediction must be a class too. Raises BadInput, its line opening with `name`, if the two differ in shape,
-    are not 8-bit, or hold an id that is neither a class nor (in the truth) `ignore_index`.
+    their prediction must be a class too. With `void` (K at most 255) there is a last column, (K, K + 1), for pixels
+    whose prediction is K: of no class, so an error of the true class and of no other.
+
+    Raises BadInput, its line opening with `name`, if the two differ in shape, are not 8-bit, or hold an id that is
+    neither a class nor (in the truth) `ignore_index`.
     """
     _check_arrays(truth, prediction, name)
-    highest = int(prediction.max(initial=0))
-    if highest >= classes:
+    highest, columns = int(prediction.max(initial=0)), classes + void
+    if highest >= columns:
         raise BadInput(f"{name}: the prediction holds id {highest}, classes are 0..{classes - 1}; write class ids")
-    pairs = _count_pairs(truth.ravel(), prediction.ravel(), classes)  # (256, K)
+    pairs = _count_pairs(truth.ravel(), prediction.ravel(), columns)  # (256, columns)
     if 0 <= ignore_index < IDS:  # no 8-bit truth holds another number, and -1 would index the last row
         pairs[ignore_index] = 0
     foreign = np.flatnonzero(pairs[classes:].any(axis=1)) + classes
@@ -31,7 +40,7 @@ def confusion(
             f"{name}: the truth holds id {foreign[0]}, neither one of the classes 0..{classes - 1} "
             f"nor ignore_index {ignore_index}; mend the label"
         )
-    return pairs[:classes].copy()  # a copy, so that the other 256 - K rows are freed
+    return pairs[:classes].copy()  # a copy, so that the other rows are freed
 
 
 def _check_arrays(truth: np.ndarray, prediction: np.ndarray, name: str) -> None:
@@ -46,19 +55,19 @@ def _size(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape))
 
 
-def _count_pairs(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """How often each (truth id, prediction) occurs: (256, K), int64, from two flat arrays.
+def _count_pairs(truth: np.ndarray, prediction: np.ndarray, columns: int) -> np.ndarray:
+    """How often each (truth id, prediction) occurs: (256, columns), int64, from two flat arrays.
 
     All 256 ids of the truth have a row, so finding a foreign id costs no pass over the pixels. The joint index is at
-    most 255 K + K - 1, which 16 bits hold for every K.
+    most 256 * columns - 1, which 16 bits hold for the 256 ids that 8 bits can tell apart.
     """
-    counts = np.zeros(IDS * classes, dtype=np.int64)
+    counts = np.zeros(IDS * columns, dtype=np.int64)
     for start in range(0, truth.size, BLOCK):
         joint = truth[start : start + BLOCK].astype(np.uint16)
-        joint *= np.uint16(classes)
+        joint *= np.uint16(columns)
         joint += prediction[start : start + BLOCK]
         counts += _histogram(joint, counts.size)
-    return counts.reshape(IDS, classes)
+    return counts.reshape(IDS, columns)
 
 
 def _histogram(values: np.ndarray, size: int) -> np.ndarray:

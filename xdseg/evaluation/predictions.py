@@ -20,7 +20,10 @@ from xdseg.data.pixels import png_fault
 from xdseg.data.store import PixelStore
 from xdseg.errors import BadInput
 from xdseg.evaluation.confusion import confusion
+from xdseg.evaluation.raw_ids import RawIds
+from xdseg.evaluation.truth_size import at_scored_size
 from xdseg.files import temporary
+from xdseg.settings.sizes import TruthSize
 
 FAULTS = 20  # faults and missing names that one error spells out
 READABLE = 0o644 << 16  # permissions of a member, where a zip keeps them
@@ -125,12 +128,20 @@ def read_prediction(path: Path, name: str, *, shape: tuple[int, ...] | None = No
 
 
 def score_split(
-    path: Path, truth: PixelStore, *, classes: int, ignore_index: int
+    path: Path,
+    truth: PixelStore,
+    *,
+    classes: int,
+    ignore_index: int,
+    size: TruthSize = "native",
+    raw: RawIds | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and confusion matrices (N, K, K), int64, of a split's images, in the truth's order.
 
-    `path` is a zip or folder of predictions; what it holds besides is left alone. Raises one BadInput with all faults
-    of the split: a summary, the missing names, then a line for each prediction that cannot be scored.
+    `path` is a zip or folder of predictions; what it holds besides is left alone. They have the truth's size, or that
+    at which `size` has pixels counted. `raw` says whose raw ids they hold; if some pixel is then of no class, the
+    matrices are (N, K, K + 1), see `confusion`. Raises one BadInput with all faults of the split: a summary, the
+    missing names, then a line for each prediction that cannot be scored.
     """
     matrices, missing, faults = [], [], []
     with Predictions(path) as predictions:
@@ -139,14 +150,28 @@ def score_split(
                 missing.append(name)
                 continue
             try:
-                ids = predictions.read(name, shape=truth.shape(position))
+                ids = predictions.read(name, shape=truth.shape(position) if size == "native" else None)
                 label = f"{path}: {name}.png"
-                matrices.append(confusion(truth[position], ids, classes=classes, ignore_index=ignore_index, name=label))
+                pair = _comparable(truth[position], ids, size=size, raw=raw, name=label)
+                void = raw is not None
+                matrices.append(confusion(*pair, classes=classes, ignore_index=ignore_index, void=void, name=label))
             except BadInput as error:
                 faults.append(str(error))
     if missing or faults:
         raise BadInput(_summary(path, len(truth), missing, faults))
-    return truth.names, np.stack(matrices) if matrices else np.zeros((0, classes, classes), np.int64)
+    per_image = np.stack(matrices) if matrices else np.zeros((0, classes, classes), np.int64)
+    return truth.names, per_image if per_image[..., classes:].any() else per_image[..., :classes]
+
+
+def _comparable(
+    truth: np.ndarray, ids: np.ndarray, *, size: TruthSize, raw: RawIds | None, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction at the size at which they are counted, the prediction in class ids."""
+    try:
+        ids = at_scored_size(raw.class_ids(ids) if raw else ids, truth.shape, size)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
+    return at_scored_size(truth, truth.shape, size), ids
 
 
 def _summary(path: Path, images: int, missing: list[str], faults: list[str]) -> str:

@@ -43,6 +43,16 @@ class TableCell:
         """IoU of a class, 0..1; None if it is not scored, in neither truth nor prediction, or the cell is missing."""
         return self.record["scores"]["iou"].get(name) if self.record else None
 
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over regions of the Dice pooled over the split, 0..1; None as for `dice`."""
+        return self.record["scores"].get("mean_dice") if self.record else None
+
+    def dice(self, region: str, *, per_image: bool = False) -> float | None:
+        """Dice of a region, 0..1; None if it is not scored, in neither truth nor prediction, or the cell is missing."""
+        key = "dice_per_image" if per_image else "dice"
+        return self.record["scores"].get(key, {}).get(region) if self.record else None
+
 
 def collect(
     expected: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]], *, suite: str, classes: tuple[str, ...]
@@ -83,18 +93,31 @@ def _named(cell: TableCell) -> str:
     return f"{cell.method} {cell.source}->{cell.target} seed {cell.seed}"
 
 
+def dice_regions(cells: Sequence[TableCell]) -> tuple[str, ...]:
+    """The regions that some cell has a Dice of, in the order of the first that names each."""
+    return tuple(dict.fromkeys(name for cell in cells if cell.record for name in cell.record["scores"].get("dice", ())))
+
+
 def cells_csv(cells: Sequence[TableCell], classes: tuple[str, ...]) -> str:
-    """One line per cell, scores in percent. Nothing in it changes when the same cells are made again."""
-    header = (*IDENTITY, "status", "miou", "pixel_accuracy", *(f"iou_{name}" for name in classes), *PROVENANCE)
-    return csv_text(header, (_line(cell, classes) for cell in cells))
+    """One line per cell, scores in percent. Nothing in it changes when the same cells are made again.
+
+    There are columns of Dice if some cell has one.
+    """
+    regions = dice_regions(cells)
+    dice = [f"{kind}_{name}" for kind in ("dice", "dice_per_image") for name in regions]
+    scores = ("miou", "pixel_accuracy", *(f"iou_{name}" for name in classes), *(["mean_dice", *dice] if dice else []))
+    header = (*IDENTITY, "status", *scores, *PROVENANCE)
+    return csv_text(header, (_line(cell, classes, regions, blanks=len(scores) + len(PROVENANCE)) for cell in cells))
 
 
-def _line(cell: TableCell, classes: tuple[str, ...]) -> list[object]:
+def _line(cell: TableCell, classes: tuple[str, ...], regions: tuple[str, ...], *, blanks: int) -> list[object]:
     identity = [getattr(cell, name) for name in IDENTITY]
     if cell.record is None:
-        return [*identity, "missing", *[""] * (2 + len(classes) + len(PROVENANCE))]
+        return [*identity, "missing", *[""] * blanks]
     scores, record = cell.record["scores"], cell.record
     prints = [short(record["fingerprints"][stage] or "") for stage in ("train", "predict", "score")]
-    shown = [scores["miou"], scores["pixel_accuracy"], *map(cell.iou, classes)]
+    dice = [cell.dice(name, per_image=per_image) for per_image in (False, True) for name in regions]
+    iou = [scores["miou"], scores["pixel_accuracy"], *map(cell.iou, classes)]
+    shown = [*iou, cell.mean_dice, *dice] if dice else iou
     made = [scores["images"], record["origin"], *prints, record["protocol"]["name"], record["benchmark_version"]]
     return [*identity, "ok", *map(percent, shown), *made]

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
-from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.cells_table import TableCell, dice_regions
 from xdseg.reporting.text import csv_text, fixed, percent
 
 MILLION = 1e6
@@ -25,6 +25,8 @@ class Row:
     last_class: float | None  # the same mean, of the IoU of the suite's last class
     seeds: int  # different seeds that were scored
     parameters: int | None
+    mean_dice: float | None = None  # means as of mIoU, of the Dice pooled over a split
+    dice: dict[str, float | None] = field(default_factory=dict)  # by region; equal keys in all rows of a board
 
     @property
     def scored(self) -> str:
@@ -44,7 +46,8 @@ def rank(cells: Sequence[TableCell], classes: tuple[str, ...]) -> list[Row]:
     """
     pairs = board_pairs(cells)
     methods = dict.fromkeys(cell.method for cell in cells)
-    rows = [_row([cell for cell in cells if cell.method == method], pairs, classes) for method in methods]
+    regions = dice_regions(cells)
+    rows = [_row([cell for cell in cells if cell.method == method], pairs, classes, regions) for method in methods]
     return sorted(rows, key=lambda row: (row.miou is None, -(row.miou or 0), row.method))
 
 
@@ -54,18 +57,26 @@ def board_pairs(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
     return sorted(wanted, key=lambda pair: (pair[1], pair[0]))
 
 
-def _row(cells: list[TableCell], pairs: list[tuple[str, str]], classes: tuple[str, ...]) -> Row:
+def _row(
+    cells: list[TableCell], pairs: list[tuple[str, str]], classes: tuple[str, ...], regions: tuple[str, ...]
+) -> Row:
     records = [cell.record for cell in cells if cell.record]
     by_pair = _over_seeds(cells, pairs, lambda cell: cell.miou)
+
+    def over_pairs(value: Callable[[TableCell], float | None]) -> float | None:
+        return mean(_over_seeds(cells, pairs, value).values())
+
     return Row(
         method=cells[0].method,
         setting=cells[0].setting,
         origin=records[0]["origin"] if records else "run",
         by_pair=by_pair,
         miou=mean(by_pair.values()),
-        last_class=mean(_over_seeds(cells, pairs, lambda cell: cell.iou(classes[-1])).values()),
+        last_class=over_pairs(lambda cell: cell.iou(classes[-1])),
         seeds=len({record["seed"] for record in records}),
         parameters=next((record["model"]["parameters"] for record in records if record["model"]), None),
+        mean_dice=over_pairs(lambda cell: cell.mean_dice) if regions else None,
+        dice={name: over_pairs(lambda cell, name=name: cell.dice(name)) for name in regions},
     )
 
 
@@ -82,17 +93,30 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def leaderboard_csv(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
-    """The rows in their order; of two classes, the last one's IoU has a column, as the first hides it in the mean."""
-    header = ["method", "setting", "miou", "pairs", "seeds", "parameters_millions", "origin"]
-    lines = [
-        [row.method, row.setting, percent(row.miou), row.scored, row.seeds, millions(row.parameters), row.origin]
-        for row in rows
-    ]
-    if name := last_class(classes):
-        header.insert(3, f"iou_{name}")
-        for row, line in zip(rows, lines, strict=True):
-            line.insert(3, percent(row.last_class))
+    """The rows in their order; of two classes, the last one's IoU has a column, as the first hides it in the mean.
+
+    There are columns of Dice if some cell of the board has one.
+    """
+    last = last_class(classes)
+    shown = [*([f"iou_{last}"] if last else []), *dice_names(rows, average="mean_dice", region="dice_{}")]
+    header = ["method", "setting", "miou", *shown, "pairs", "seeds", "parameters_millions", "origin"]
+    lines = []
+    for row in rows:
+        values = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
+        about = [row.scored, row.seeds, millions(row.parameters), row.origin]
+        lines.append([row.method, row.setting, *values, *about])
     return csv_text(header, lines)
+
+
+def dice_names(rows: Sequence[Row], *, average: str, region: str) -> list[str]:
+    """Names of the columns of Dice: `average`, then `region` with each region's name in it; none without regions."""
+    regions = rows[0].dice if rows else {}
+    return [average, *map(region.format, regions)] if regions else []
+
+
+def dice_texts(row: Row) -> list[str]:
+    """A row's values in the columns of Dice, in percent."""
+    return [percent(value) for value in (row.mean_dice, *row.dice.values())] if row.dice else []
 
 
 def last_class(classes: tuple[str, ...]) -> str | None:
@@ -118,15 +142,22 @@ def metrics_json(rows: Sequence[Row]) -> str:
 
 
 def _nested(row: Row, last: str | None) -> dict[str, Any]:
-    return {
-        "setting": row.setting,
-        "origin": row.origin,
-        "miou": _number(percent(row.miou)),
-        "pairs": {f"{source}->{target}": _number(percent(value)) for (source, target), value in row.by_pair.items()},
-        "scored": row.scored,
-        "seeds": row.seeds,
-        "parameters_millions": _number(millions(row.parameters)),
-    } | ({f"iou_{last}": _number(percent(row.last_class))} if last else {})
+    dice = {name: _number(percent(value)) for name, value in row.dice.items()}
+    return (
+        {
+            "setting": row.setting,
+            "origin": row.origin,
+            "miou": _number(percent(row.miou)),
+            "pairs": {
+                f"{source}->{target}": _number(percent(value)) for (source, target), value in row.by_pair.items()
+            },
+            "scored": row.scored,
+            "seeds": row.seeds,
+            "parameters_millions": _number(millions(row.parameters)),
+        }
+        | ({f"iou_{last}": _number(percent(row.last_class))} if last else {})
+        | ({"mean_dice": _number(percent(row.mean_dice)), "dice": dice} if dice else {})
+    )
 
 
 def _number(text: str) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
-from xdseg.reporting.leaderboard import ENTERED, Row, last_class, millions
+from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
 from xdseg.reporting.text import ARROW, escaped, percent
 
 FLAG = "†"  # beside rows that were entered from predictions
@@ -29,13 +29,14 @@ def leaderboard_md(rows: Sequence[Row], cells: Sequence[TableCell], *, suite: st
 
 def _table(rows: Sequence[Row], last: str | None) -> Iterator[str]:
     shown = [f"IoU of {escaped(last)} (%)"] if last else []
+    shown += map(escaped, dice_names(rows, average="mean Dice (%)", region="Dice of {} (%)"))
     header = ["method", "setting", "mIoU (%)", *shown, "pairs", "seeds", "parameters (M)"]
     yield _line(header)
     yield _line(["---", "---", *["---:"] * (len(header) - 2)])
     for row in rows:
         name = escaped(row.method) + (f" {FLAG}" if row.entered else "")
-        numbers = [percent(row.miou), *([percent(row.last_class)] if last else []), row.scored, str(row.seeds)]
-        yield _line([name, escaped(row.setting), *numbers, millions(row.parameters)])
+        numbers = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
+        yield _line([name, escaped(row.setting), *numbers, row.scored, str(row.seeds), millions(row.parameters)])
 
 
 def _line(columns: Sequence[str]) -> str:
@@ -46,14 +47,33 @@ def meaning(cells: Sequence[TableCell], *, text: Callable[[str], str] = escaped,
     """What a number of the board is, in a sentence; `text` and `code` write names as the page's format wants them."""
     protocol = _protocol(cells)
     scoring = protocol.get("scoring") or {}
-    rule = RULES.get(scoring.get("absent", "drop"), text(str(scoring.get("absent"))))
-    if scoring.get("subset"):
-        rule += f", and only {', '.join(map(text, scoring['subset']))} are scored"
+    rule = _class_rule(scoring, text)
     return (
         f"A number is the mIoU in % on the target's {code.format(protocol.get('eval_split', 'test'))} split, from the "
         f"{protocol.get('checkpoint', 'last step')}'s checkpoint, averaged over seeds, then over pairs; {rule}; "
         "a row that lacks a pair has no mean."
     )
+
+
+def _class_rule(scoring: dict[str, Any], text: Callable[[str], str]) -> str:
+    rule = RULES.get(scoring.get("absent", "drop"), text(str(scoring.get("absent"))))
+    if subset := scoring.get("subset"):
+        named = f"the classes of subset {text(subset)}" if isinstance(subset, str) else ", ".join(map(text, subset))
+        rule += f", and only {named} are scored"
+    if scoring.get("outside") == "count":
+        rule += "; a pixel of another class remains an error of the scored class that it is called"
+    if size := scoring.get("truth"):
+        rule += f"; pixels are counted on truth resampled to {text(_size(size))}"
+    if regions := scoring.get("regions"):
+        named = "; ".join(f"{text(name)}: {', '.join(map(text, classes))}" for name, classes in regions.items())
+        rule += f"; Dice is pooled over the split, of regions ({named})"
+    return rule
+
+
+def _size(size: Any) -> str:
+    if isinstance(size, dict):
+        return f"height {size['height']}, of which the central square of {size['centre_crop']} pixels"
+    return size if isinstance(size, str) else " × ".join(map(str, size))
 
 
 def _protocol(cells: Sequence[TableCell]) -> dict[str, Any]:

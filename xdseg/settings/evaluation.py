@@ -2,12 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from xdseg.datasets.spaces import SUBSETS
+from xdseg.errors import suggest
 from xdseg.settings.base import Settings
-from xdseg.settings.sizes import ImageSize
+from xdseg.settings.sizes import ImageSize, TruthSize
 
-LATER = {"align_corners", "output"}  # settings that records made before them do not name
+LATER = {"align_corners", "output", "outside", "truth", "regions"}  # settings that records made before them do not name
 
 
 class _Evaluation(Settings):
@@ -54,4 +56,47 @@ class Scoring(_Evaluation):
         description="drop: a class that source or target lacks leaves truth and mean; "
         "field: all classes, a class in neither truth nor prediction leaves the mean",
     )
-    subset: tuple[str, ...] | None = Field(None, description="names of the classes that are scored; default all")
+    subset: str | tuple[str, ...] | None = Field(
+        None, description="classes that are scored, as a list or by a name that papers use: 19, 16a, 13; default all"
+    )
+    outside: Literal["ignore", "count"] = Field(
+        "ignore",
+        description="pixels of classes that are not scored: ignore them, or count them as errors of the scored class "
+        "that they are called; a named subset brings its own",
+    )
+    truth: TruthSize = Field(
+        "native",
+        description="size at which pixels are counted: native, half, [height, width], or "
+        "{height: n, centre_crop: m}: resized to that height, then the central square of that side",
+    )
+    regions: dict[str, tuple[str, ...]] = Field(
+        {}, description="regions by name, each the classes it is made of, that get a Dice; they may overlap"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_subset_brings_its_rule(cls, values: Any) -> Any:
+        name = str(values.get("subset")) if isinstance(values, dict) else None  # YAML reads 19 as a number
+        if name not in SUBSETS:
+            return values
+        rule = SUBSETS[name].outside
+        if values.get("outside", rule) != rule:
+            raise ValueError(f"subset {name} means outside: {rule}; list the classes instead to score them otherwise")
+        return values | {"subset": name, "outside": rule}
+
+    @field_validator("subset", mode="before")
+    @classmethod
+    def _known_subset(cls, subset: Any) -> Any:
+        name = str(subset)
+        if isinstance(subset, str | int) and name not in SUBSETS:
+            hint = "16b is a suite of the space cityscapes-16" if name == "16b" else suggest(name, SUBSETS)
+            raise ValueError(f"no subset is named {name!r}; {hint}; or give a list of classes")
+        return subset
+
+    @field_validator("regions")
+    @classmethod
+    def _regions_have_classes(cls, regions: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, classes in regions.items():
+            if not classes or len(set(classes)) < len(classes):
+                raise ValueError(f"region {name!r}: name at least one class, and each once")
+        return regions

@@ -4,16 +4,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from xdseg.canonical import fingerprint, short
 from xdseg.cells import Cell, Context, Pair, expand, kept_in_pair, score_payload
 from xdseg.data.store import open_store
 from xdseg.errors import BadInput, suggest
+from xdseg.evaluation.dice import dice_scores
 from xdseg.evaluation.predictions import save_confusion, score_split
-from xdseg.evaluation.scores import scores
+from xdseg.evaluation.raw_ids import RawIds
+from xdseg.evaluation.scores import scored_rows, scores
 from xdseg.files import file_digest, write_json
 from xdseg.params import SLUG
 from xdseg.process import now, provenance
 from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record
+from xdseg.settings.evaluation import Scoring
 from xdseg.settings.methods import Setting
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
@@ -38,37 +43,92 @@ def find_cell(context: Context, receipt: Path) -> Cell:
     raise BadInput(f"{receipt}: no score that the settings in force ask for; run snakemake again")
 
 
-def _score(predictions: Path, context: Context, pair: Pair, confusion: Path) -> dict[str, Any]:
-    split = context.eval_split(pair.target)
+def _score(
+    predictions: Path, context: Context, pair: Pair, confusion: Path, *, raw: RawIds | None = None
+) -> dict[str, Any]:
+    split, scoring = context.eval_split(pair.target), context.scoring_on(pair.target)
     labels = Path(cache_path(context, pair.target, split, "labels"))
     if not labels.exists():  # entered from outside the workflow, which would have made it
         fill(labels, context, domain=pair.target, split=split, what="labels")
-    classes = context.lock.classes
     names, per_image = score_split(
-        predictions, open_store(labels), classes=len(classes), ignore_index=context.lock.ignore_index
+        predictions,
+        open_store(labels),
+        classes=len(context.lock.classes),
+        ignore_index=context.lock.ignore_index,
+        size=scoring.truth,
+        raw=raw,
     )
-    kept = kept_in_pair(context, pair)
-    found = scores(per_image.sum(axis=0), classes=classes, kept=kept)
     save_confusion(confusion, names, per_image)
-    return {
+    kept = kept_in_pair(context, pair)
+    return scores_of(per_image, classes=context.lock.classes, kept=kept, scoring=scoring)
+
+
+def scores_of(
+    per_image: np.ndarray, *, classes: tuple[str, ...], kept: tuple[int, ...], scoring: Scoring
+) -> dict[str, Any]:
+    """What a record says under `scores`, from the counts of a split's images, (N, K, K) or (N, K, K + 1).
+
+    `void`, the pixels of each true class that are predicted as no class, is there only if there are any; the Dice
+    only if `scoring.regions` names regions.
+    """
+    total = per_image.sum(axis=0)
+    found = scores(total, classes=classes, kept=kept, outside=scoring.outside)
+    said = {
         "miou": found.miou,
         "pixel_accuracy": found.pixel_accuracy,
         "iou": found.iou,
         "kept": [classes[i] for i in kept],
-        "images": len(names),
-        "confusion": per_image.sum(axis=0).tolist(),
+        "images": len(per_image),
+        "confusion": total[:, : len(classes)].tolist(),
     }
+    if total.shape[1] > len(classes):
+        said["void"] = total[:, len(classes)].tolist()
+    if scoring.regions:
+        rows = scored_rows(classes, kept, scoring.outside)
+        said |= dice_scores(per_image, classes=classes, regions=scoring.regions, rows=rows)
+    return said
 
 
 def _percent(fraction: float | None) -> str:
     return "undefined" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def enter(predictions: Path, context: Context, *, method: str, pair: str, setting: Setting, seed: int) -> Path:
+def enter(
+    predictions: Path,
+    context: Context,
+    *,
+    method: str,
+    pair: str,
+    setting: Setting,
+    seed: int,
+    ids: str | None = None,
+) -> Path:
     """Enter a row from another code base's predictions, flagged so; returns the record's path.
 
-    `predictions` is a folder or zip of 8-bit class-id PNGs named like the target's evaluation images.
+    `predictions` is a folder or zip of 8-bit PNGs named like the target's evaluation images. They hold class ids, or
+    with `ids` the raw ids of the data set of that name: one that is no class is an error of the true class only.
     """
+    cell_pair = _checked_entry(predictions, context, method=method, pair=pair, seed=seed)
+    raw = _raw_ids(ids, context) if ids else None
+    folder = COMMITTED / context.suite / method / f"{cell_pair.origin}--{cell_pair.target}"
+    with TemporaryDirectory() as scratch:
+        confusion = Path(scratch) / "confusion.npz"
+        scores = _score(predictions, context, cell_pair, confusion, raw=raw)
+        entry = _entered(context, cell_pair, seed, scores, file_digest(confusion)) | ({"ids": ids} if ids else {})
+        full = fingerprint([entry["scored_as"], entry["confusion"]["sha256"], method, seed])
+        path = folder / f"s{seed}-{short(full)}.json"
+        entry["confusion"]["name"] = path.with_suffix(".npz").name
+        score_only = {"train": None, "predict": None, "score": full}
+        write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
+    for old in folder.glob(f"s{seed}-*.json"):  # entering again replaces the row, but not one scored by other rules
+        if old != path and read_json(old).get("scored_as") == entry["scored_as"]:
+            confusion_of(old).unlink(missing_ok=True)
+            old.unlink()
+    print(f"{path}: {method} {cell_pair}, mIoU {_percent(scores['miou'])}", flush=True)
+    return path
+
+
+def _checked_entry(predictions: Path, context: Context, *, method: str, pair: str, seed: int) -> Pair:
     if not SLUG.fullmatch(method):
         raise BadInput(f"--method {method}: a method is named by [a-z0-9+-], as in my-net")
     if method in context.params.methods:
@@ -83,22 +143,14 @@ def enter(predictions: Path, context: Context, *, method: str, pair: str, settin
             raise BadInput(f"--pair {pair}: no domain {domain!r}; {suggest(domain, context.lock.domains)}")
     if not predictions.exists():
         raise BadInput(f"--predictions {predictions}: no such folder or zip")
-    folder = COMMITTED / context.suite / method / f"{cell_pair.origin}--{cell_pair.target}"
-    with TemporaryDirectory() as scratch:
-        confusion = Path(scratch) / "confusion.npz"
-        scores = _score(predictions, context, cell_pair, confusion)
-        entry = _entered(context, cell_pair, seed, scores, file_digest(confusion))
-        full = fingerprint([entry["scored_as"], entry["confusion"]["sha256"], method, seed])
-        path = folder / f"s{seed}-{short(full)}.json"
-        entry["confusion"]["name"] = path.with_suffix(".npz").name
-        score_only = {"train": None, "predict": None, "score": full}
-        write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
-    for old in folder.glob(f"s{seed}-*.json"):  # entering again replaces the row, but not one scored by other rules
-        if old != path and read_json(old).get("scored_as") == entry["scored_as"]:
-            confusion_of(old).unlink(missing_ok=True)
-            old.unlink()
-    print(f"{path}: {method} {cell_pair}, mIoU {_percent(scores['miou'])}", flush=True)
-    return path
+    return cell_pair
+
+
+def _raw_ids(ids: str, context: Context) -> RawIds:
+    try:
+        return RawIds.of(ids, context.lock.classes)
+    except BadInput as error:
+        raise BadInput(f"--ids {ids}: {error}") from None
 
 
 def _entered(context: Context, pair: Pair, seed: int, scores: dict[str, Any], digest: str) -> dict[str, Any]:
