@@ -5,7 +5,23 @@ from importlib import import_module
 from xdseg.datasets.contract import Dataset
 from xdseg.errors import BadInput, suggest
 
-NAMES = ("cityscapes", "gta5")  # also the names of the modules
+NAMES = (  # also the names of the modules
+    "cityscapes",
+    "gta5",
+    "idd",
+    "wilddash2",
+    "camvid",
+    "kitti",
+    "loveda",
+    "potsdam",
+    "vaihingen",
+    "drive",
+    "stare",
+    "chase_db1",
+    "refuge",
+    "drishti_gs",
+    "rim_one",
+)
 
 
 def dataset(name: str) -> Dataset:
