@@ -8,9 +8,9 @@ from miniatures.painting import Written, litter, photograph, save
 
 NAMES = """
 road, parking, drivable fallback, sidewalk, rail track, non-drivable fallback, person, animal, rider, motorcycle,
-bicycle, autorickshaw, car, truck, bus, caravan, trailer, train, vehicle fallback, curb, wall, fence, guard rail, billboard,
-traffic sign, traffic light, pole, polegroup, obs-str-bar-fallback, building, bridge, tunnel, vegetation, sky,
-fallback background, unlabeled, ego vehicle, rectification border, out of roi, license plate
+bicycle, autorickshaw, car, truck, bus, caravan, trailer, train, vehicle fallback, curb, wall, fence, guard rail,
+billboard, traffic sign, traffic light, pole, polegroup, obs-str-bar-fallback, building, bridge, tunnel, vegetation,
+sky, fallback background, unlabeled, ego vehicle, rectification border, out of roi, license plate
 """  # of anue_labels.py, by id
 LABELS = [name.strip() for name in NAMES.split(",")]
 UNLABELED = 35

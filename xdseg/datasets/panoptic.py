@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from xdseg.data.pixels import read_image
+from xdseg.datasets.colours import COLOURS, codes
 from xdseg.datasets.jsons import read_object
 from xdseg.errors import BadInput
 
-COLOURS = 2**24
 IDS = 256
 UNLISTED = -1
 VOID = 0  # id of pixels whose segment is not listed, as WildDash's own pano2sem.py has it
@@ -26,8 +26,7 @@ def panoptic_ids(path: Path) -> np.ndarray:
         raise BadInput(f"{listing}: no segments of {path.name}; image and JSON are of two releases")
     categories = np.full(COLOURS, UNLISTED, np.int16)
     categories[list(segments)] = list(segments.values())
-    red, green, blue = np.moveaxis(read_image(path).astype(np.int32), -1, 0)
-    raw = categories[red + (green << 8) + (blue << 16)]
+    raw = categories[codes(read_image(path))]
     if (raw == UNLISTED).all():
         raise BadInput(f"{path}: none of its segments is in {listing.name}; image and JSON are of two releases")
     return np.where(raw == UNLISTED, VOID, raw).astype(np.uint8)
