@@ -60,8 +60,9 @@ class Dataset:
     """A public data set.
 
     `files(root, split, part)` lists the items of one split (of one part, where the data set has parts: weather,
-    region) in the order of their names, without opening any; a label that should be there but is not is listed
-    all the same, and whoever checks the split reports it. It raises BadInput where a folder is missing.
+    region) in the order of their names, without decoding any; a label that should be there but is not is listed
+    all the same, and whoever checks the split reports it. It raises BadInput where a folder is missing. An item
+    with a window is that part of the decoded image and label (`xdseg.datasets.windows.cut`).
     """
 
     name: str  # as params.yaml calls it, [a-z0-9_]+

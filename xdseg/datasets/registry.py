@@ -15,6 +15,19 @@ NAMES = (  # also the names of the modules
     "acdc",
     "dark_zurich",
     "nighttime_driving",
+    "idd",
+    "wilddash2",
+    "camvid",
+    "kitti",
+    "loveda",
+    "potsdam",
+    "vaihingen",
+    "drive",
+    "stare",
+    "chase_db1",
+    "refuge",
+    "drishti_gs",
+    "rim_one",
 )
 
 
