@@ -57,6 +57,19 @@ EXPECTED = {
         1,
         3,
     ),
+    "loveda": ({"loveda_urban": {"train", "val"}, "loveda_rural": {"train", "val"}}, 6, 8),
+    "potsdam_vaihingen": (
+        {"potsdam_rgb": {"train", "val"}, "potsdam_irrg": {"train", "val"}, "vaihingen": {"train", "val"}},
+        10,  # three of each method without target, an oracle of each, four of dacs: 3 + 3 + 0 + 4
+        16,
+    ),
+    "vessels_field": ({"drive": {"train", "test"}, "stare": {"train", "val"}, "chase_db1": {"train", "val"}}, 6, 18),
+    "fundus": (
+        {"drishti_gs": {"train", "test"}, "rim_one": {"train", "test"}}
+        | {"refuge_zeiss": {"train"}, "refuge_canon": {"val"}},
+        8,
+        8,
+    ),
 }
 
 

@@ -24,10 +24,14 @@ def _files(root: Path, split: str, part: str | None) -> Iterator[Item]:
         yield Item(name, path, root / folder / labels / name / "SoftMap" / f"{name}{DISC_ENDING}")
 
 
+def cup_of(disc: Path) -> tuple[Path]:
+    """The cup's map, beside the disc's."""
+    return (disc.with_name(disc.name.removesuffix(DISC_ENDING) + CUP_ENDING),)
+
+
 def read_label(path: Path) -> np.ndarray:
     """Raw ids (H, W) uint8 from the disc's map and the cup's beside it. Raises BadInput."""
-    cup = path.with_name(path.name.removesuffix(DISC_ENDING) + CUP_ENDING)
-    return disc_and_cup_ids(path, cup, at_least=HALF_OF_EXPERTS)
+    return disc_and_cup_ids(path, *cup_of(path), at_least=HALF_OF_EXPERTS)
 
 
 DATASET = Dataset(
@@ -43,6 +47,7 @@ DATASET = Dataset(
     "{Training/GT,Test/Test_GT}/drishtiGS_*/SoftMap/*_{ODsegSoftmap,cupsegSoftmap}.png\n"
     "(the root is the folder that holds Training and Test)",
     read_label=read_label,
+    beside=cup_of,
     confirmed={
         "soft maps": "taken for 255 times the share of experts, unconfirmed; others ask for all of them, or for one",
         "shapes": "about 1760x2047, they vary; not checked",

@@ -15,12 +15,17 @@ UNLISTED = -1
 VOID = 0  # id of pixels whose segment is not listed, as WildDash's own pano2sem.py has it
 
 
+def listing_of(path: Path) -> tuple[Path]:
+    """The JSON of an image's segments: it lies beside the image's folder and bears that folder's name."""
+    return (path.parent.with_suffix(".json"),)
+
+
 def panoptic_ids(path: Path) -> np.ndarray:
-    """Raw ids (H, W) uint8 of one image of segments; the JSON lies beside its folder and bears the folder's name.
+    """Raw ids (H, W) uint8 of one image of segments.
 
     Raises BadInput if image or JSON cannot be read, or do not belong together.
     """
-    listing = path.parent.with_suffix(".json")
+    (listing,) = listing_of(path)
     segments = _segments(listing, _time(listing)).get(path.name)
     if segments is None:
         raise BadInput(f"{listing}: no segments of {path.name}; image and JSON are of two releases")

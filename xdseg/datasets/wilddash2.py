@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xdseg.datasets.contract import Dataset, Download, Item, Split
 from xdseg.datasets.listing import paired
-from xdseg.datasets.panoptic import panoptic_ids
+from xdseg.datasets.panoptic import listing_of, panoptic_ids
 
 NAMES = (  # by id, from 0
     *("unlabeled", "egovehicle", "overlay", "outofroi", "static", "dynamic", "ground", "road", "sidewalk", "parking"),
@@ -66,6 +66,7 @@ DATASET = Dataset(
     layout="images/*.jpg\npanoptic/*.png\npanoptic.json",
     shapes=frozenset({(1080, 1920)}),
     read_label=panoptic_ids,
+    beside=listing_of,
     confirmed={
         "counts": "4256, unconfirmed",
         "ids": "the JSON's categories are those of wd2_unified_label_policy.json, as its remap_coco.py takes them",

@@ -95,6 +95,7 @@ def _summary(layout: PublicLayout, name: str, check: PublicCheck) -> Iterator[st
 def _odd_shapes(source: Dataset, check: PublicCheck) -> Iterator[str]:
     for item, (image, _) in zip(check.items, check.pairs, strict=True):
         found = check.looks[image]
-        if source.shapes and not found.fault and found.shape not in source.shapes:
+        shape = tuple(item.window[2:]) if item.window else found.shape
+        if source.shapes and not found.fault and shape not in source.shapes:
             sizes = " or ".join(f"{width}x{height}" for height, width in sorted(source.shapes))
-            yield f"{item.image}: {found.shape[1]}x{found.shape[0]}, {source.title} has {sizes}"
+            yield f"{item.image}: {shape[1]}x{shape[0]}, {source.title} has {sizes}"
