@@ -1,17 +1,12 @@
 """The presets at paper size resolve to the runs and cells of their papers, on small trees in the true formats."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import ROOT
 from public_data import write_suite_data
 
 from xdseg.cells import Context, expand
-from xdseg.cli import main
 from xdseg.data.prepare_public import prepare_public
 from xdseg.demands import needed_splits
 from xdseg.merging import merge
