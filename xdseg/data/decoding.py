@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xdseg.data.pixels import read_image, read_label
+from xdseg.datasets.windows import cut
 
 KEPT = 2  # decoded files that are kept, since windows of one file follow one another
 
@@ -37,9 +38,8 @@ class Decoder:
         """Pixels of a file, or of its window (top, left, height, width). Raises BadInput."""
         if window is None:
             return self._mapped(_read(self.dataset, self.label, path))
-        top, left, height, width = window
         whole = _kept(self.dataset, self.label, path, path.stat().st_mtime_ns)
-        return self._mapped(whole[top : top + height, left : left + width])
+        return self._mapped(cut(whole, tuple(window)))
 
     def _mapped(self, pixels: np.ndarray) -> np.ndarray:
         return pixels if self.table is None else map_ids(pixels, self._table)

@@ -64,7 +64,7 @@ def check_split(
     check.looks = ledger.looks(errands, workers=workers)
     for faults in (
         [check.looks[errand].fault for errand in dict.fromkeys(errands) if check.looks[errand].fault],
-        [line for pair in dict.fromkeys(check.pairs) for line in differing_sizes(*pair, check.looks)],
+        list(dict.fromkeys(line for item, pair in _paired(check) for line in _sizes(item, *pair, check.looks))),
         [line for _, label in dict.fromkeys(check.pairs) for line in _foreign(layout, domain, label, check.looks)],
         list(_windows(check)),
     ):
@@ -104,6 +104,13 @@ def _foreign(layout: PublicLayout, domain: str, label: Errand | None, looks: dic
     if foreign:
         ids = f"id{'s' * (len(foreign) > 1)} {listed(foreign)}"
         yield f"{label.path}: {ids}, which {source.title} does not define; fetch the file with the published ids again"
+
+
+def _sizes(item: Item, image: Errand, label: Errand | None, looks: dict[Errand, Look]) -> list[str]:
+    """A label fits its image, or the window of it that the item is."""
+    if item.window and label and looks[label].shape == item.window[2:]:
+        return []
+    return differing_sizes(image, label, looks)
 
 
 def _windows(check: PublicCheck) -> Iterator[str]:

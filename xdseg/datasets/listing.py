@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xdseg.datasets.contract import Item
-from xdseg.errors import NotThere
+from xdseg.errors import BadInput, NotThere
 
 
 def there(folder: Path) -> Path:
@@ -27,9 +27,10 @@ def paired(
 
     An ending is what follows the name, as in `_leftImg8bit.png` and `_gtFine_labelIds.png`.
     """
-    if labels is not None:
-        there(labels)
-    for path in found(images, pattern):
+    paths = found(images, pattern)
+    if labels is not None and not labels.is_dir():
+        raise BadInput(f"{labels}: no such folder, though {images} is there; extract the labels' archive too")
+    for path in paths:
         name = path.name.removesuffix(image_ending)
         place = path.relative_to(images).with_name(name + label_ending)
         yield Item(name, path, labels / place if labels else None)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from xdseg.data.pixels import read_image
 from xdseg.datasets.contract import Dataset, Download, Item, Split
 from xdseg.datasets.listing import found
 from xdseg.datasets.medical import FUNDUS, HALF, disc_and_cup_ids
+from xdseg.datasets.windows import size_of
 
 FOLDERS = ("Glaucoma and suspects", "Healthy")
 ENDINGS = (".png", ".tif")  # of masks, the likelier first
@@ -30,13 +30,12 @@ def _files(root: Path, split: str, part: str | None) -> list[Item]:
 def _items(folder: Path, split: str) -> Iterator[Item]:
     for path in found(folder / "Stereo Images", "*.jpg"):
         if (split == "test") == (path.stem.rsplit("-", 1)[0] in TEST):
-            yield Item(path.stem, path, _mask(folder / "Average_masks" / f"{path.stem}-Disc-Avg"))
+            height, width = size_of(path)
+            yield Item(path.stem, path, _mask(folder / "Average_masks" / f"{path.stem}-Disc-Avg"), _half(height, width))
 
 
-def read_left(path: Path) -> np.ndarray:
-    """The left one of two images side by side, (H, W, 3) uint8. Raises BadInput."""
-    both = read_image(path)
-    return both[:, : both.shape[1] // 2]
+def _half(height: int, width: int) -> tuple[int, int, int, int]:
+    return 0, 0, height, width // 2
 
 
 def _mask(stem: Path) -> Path:
@@ -66,7 +65,6 @@ DATASET = Dataset(
     layout="{Healthy,Glaucoma and suspects}/Stereo Images/*.jpg\n"
     "{Healthy,Glaucoma and suspects}/Average_masks/*-{Disc,Cup}-Avg.{png,tif}",
     shapes=frozenset({(1424, 1072)}),
-    read_image=read_left,
     read_label=read_label,
     beside=cup_of,
     confirmed={
