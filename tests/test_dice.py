@@ -11,9 +11,9 @@ from torchmetrics.classification import BinaryF1Score
 from xdseg.errors import BadInput
 from xdseg.evaluation.dice import dice_scores
 from xdseg.evaluation.scores import kept_classes
+from xdseg.evaluation.summary import scores_of
 from xdseg.params import checked
 from xdseg.settings.evaluation import Scoring
-from xdseg.stages.score import scores_of
 
 FUNDUS = ("background", "disc", "cup")  # disc is the rim; the region disc holds the cup
 REGIONS = {"disc": ("disc", "cup"), "cup": ("cup",)}

@@ -153,8 +153,8 @@ def score_split(
                 ids = predictions.read(name, shape=truth.shape(position) if size == "native" else None)
                 label = f"{path}: {name}.png"
                 pair = _comparable(truth[position], ids, size=size, raw=raw, name=label)
-                void = raw is not None
-                matrices.append(confusion(*pair, classes=classes, ignore_index=ignore_index, void=void, name=label))
+                counted = confusion(*pair, classes=classes, ignore_index=ignore_index, void=bool(raw), name=label)
+                matrices.append(counted)
             except BadInput as error:
                 faults.append(str(error))
     if missing or faults:

@@ -4,21 +4,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from xdseg.canonical import fingerprint, short
 from xdseg.cells import Cell, Context, Pair, expand, kept_in_pair, score_payload
 from xdseg.data.store import open_store
 from xdseg.errors import BadInput, suggest
-from xdseg.evaluation.dice import dice_scores
 from xdseg.evaluation.predictions import save_confusion, score_split
 from xdseg.evaluation.raw_ids import RawIds
-from xdseg.evaluation.scores import scored_rows, scores
+from xdseg.evaluation.summary import scores_of
 from xdseg.files import file_digest, write_json
 from xdseg.params import SLUG
 from xdseg.process import now, provenance
 from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record
-from xdseg.settings.evaluation import Scoring
 from xdseg.settings.methods import Setting
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
@@ -63,32 +59,6 @@ def _score(
     return scores_of(per_image, classes=context.lock.classes, kept=kept, scoring=scoring)
 
 
-def scores_of(
-    per_image: np.ndarray, *, classes: tuple[str, ...], kept: tuple[int, ...], scoring: Scoring
-) -> dict[str, Any]:
-    """What a record says under `scores`, from the counts of a split's images, (N, K, K) or (N, K, K + 1).
-
-    `void`, the pixels of each true class that are predicted as no class, is there only if there are any; the Dice
-    only if `scoring.regions` names regions.
-    """
-    total = per_image.sum(axis=0)
-    found = scores(total, classes=classes, kept=kept, outside=scoring.outside)
-    said = {
-        "miou": found.miou,
-        "pixel_accuracy": found.pixel_accuracy,
-        "iou": found.iou,
-        "kept": [classes[i] for i in kept],
-        "images": len(per_image),
-        "confusion": total[:, : len(classes)].tolist(),
-    }
-    if total.shape[1] > len(classes):
-        said["void"] = total[:, len(classes)].tolist()
-    if scoring.regions:
-        rows = scored_rows(classes, kept, scoring.outside)
-        said |= dice_scores(per_image, classes=classes, regions=scoring.regions, rows=rows)
-    return said
-
-
 def _percent(fraction: float | None) -> str:
     return "undefined" if fraction is None else f"{100 * fraction:.2f}"
 
@@ -114,18 +84,24 @@ def enter(
     with TemporaryDirectory() as scratch:
         confusion = Path(scratch) / "confusion.npz"
         scores = _score(predictions, context, cell_pair, confusion, raw=raw)
-        entry = _entered(context, cell_pair, seed, scores, file_digest(confusion)) | ({"ids": ids} if ids else {})
+        entry = _entered(context, cell_pair, seed, scores, file_digest(confusion), ids)
         full = fingerprint([entry["scored_as"], entry["confusion"]["sha256"], method, seed])
         path = folder / f"s{seed}-{short(full)}.json"
         entry["confusion"]["name"] = path.with_suffix(".npz").name
         score_only = {"train": None, "predict": None, "score": full}
         write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
-    for old in folder.glob(f"s{seed}-*.json"):  # entering again replaces the row, but not one scored by other rules
-        if old != path and read_json(old).get("scored_as") == entry["scored_as"]:
-            confusion_of(old).unlink(missing_ok=True)
-            old.unlink()
+    _replace(path)
     print(f"{path}: {method} {cell_pair}, mIoU {_percent(scores['miou'])}", flush=True)
     return path
+
+
+def _replace(path: Path) -> None:
+    """Entering again replaces the row, but not one scored by other rules."""
+    new = read_json(path)
+    for old in path.parent.glob(f"s{new['seed']}-*.json"):
+        if old != path and read_json(old).get("scored_as") == new["scored_as"]:
+            confusion_of(old).unlink(missing_ok=True)
+            old.unlink()
 
 
 def _checked_entry(predictions: Path, context: Context, *, method: str, pair: str, seed: int) -> Pair:
@@ -153,17 +129,24 @@ def _raw_ids(ids: str, context: Context) -> RawIds:
         raise BadInput(f"--ids {ids}: {error}") from None
 
 
-def _entered(context: Context, pair: Pair, seed: int, scores: dict[str, Any], digest: str) -> dict[str, Any]:
-    return head(context, pair, seed) | {
-        "origin": ENTERED,
-        "note": "entered from prediction files; its training was not seen",
-        "run": None,
-        "scores": scores,
-        "confusion": {"sha256": digest},
-        "scored_as": score_payload(context, pair),
-        "model": None,
-        "costs": None,
-        "environment": provenance() | {"started": now()},
-        "digests": {},
-        "settings": {},
-    }
+def _entered(
+    context: Context, pair: Pair, seed: int, scores: dict[str, Any], digest: str, ids: str | None
+) -> dict[str, Any]:
+    said = {"ids": ids} if ids else {}
+    return (
+        said
+        | head(context, pair, seed)
+        | {
+            "origin": ENTERED,
+            "note": "entered from prediction files; its training was not seen",
+            "run": None,
+            "scores": scores,
+            "confusion": {"sha256": digest},
+            "scored_as": score_payload(context, pair),
+            "model": None,
+            "costs": None,
+            "environment": provenance() | {"started": now()},
+            "digests": {},
+            "settings": {},
+        }
+    )
