@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 KNOWN = (
-    "mIoU in %. Known by: R, I, C a project's README, issues, code; P its paper; M recalled and its classes average "
-    "to it; unconfirmed: m recalled, secondary read in another's table alone. What makes them differ: docs/protocols.md"
+    "mIoU in %; R, I, C: read in a project's README, issues, code; P: in its paper; M: recalled, its classes average to it",
+    "unconfirmed: m recalled, secondary read in another's table alone; what makes them differ: docs/protocols.md",
 )
 SETTINGS = ("uda", "dg", "source-only", "oracle")
 
@@ -109,7 +109,7 @@ def _print_legend(shown: int, hidden: int) -> None:
     from rich.console import Console
 
     said = f", {hidden} unconfirmed {_rows(hidden)} hidden; --unconfirmed shows them" if hidden else ""
-    for line in (f"{shown} {_rows(shown)}{said}", KNOWN):
+    for line in (f"{shown} {_rows(shown)}{said}", *KNOWN):
         Console().print(line, style="dim", highlight=False, soft_wrap=True, markup=False)
 
 
