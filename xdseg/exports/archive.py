@@ -2,22 +2,15 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
-import numpy as np
-from PIL import Image
-
 from xdseg.errors import BadInput
-from xdseg.evaluation.predictions import FAULTS, READABLE, Predictions, encode_png
-from xdseg.exports.contract import INVALID, Folder, Server
+from xdseg.evaluation.predictions import FAULTS, READABLE, Predictions
+from xdseg.exports.coding import encoded, fault_of
+from xdseg.exports.contract import Folder, Server
 from xdseg.exports.names import expected_names
 from xdseg.files import temporary
-
-CERTAIN = 65535  # confidence 1 as 16 bits
-MODES = {"classes": "L", "invalid": "L", "confidence": "I;16"}  # as Pillow reads 8 and 16 bits of grey
 
 
 @dataclass(frozen=True)
@@ -52,9 +45,8 @@ def write_archive(
 def _check_paths(server: Server, predictions: Path, out: Path, invalid: Path | None) -> None:
     if out.suffix != ".zip":
         raise BadInput(f"{out}: a test server takes a zip; name the result NAME.zip")
-    if out.exists() and any(
-        path is not None and path.exists() and out.samefile(path) for path in (predictions, invalid)
-    ):
+    given = [path for path in (predictions, invalid) if path is not None and path.exists()]
+    if out.exists() and any(out.samefile(path) for path in given):
         raise BadInput(f"{out}: is the predictions themselves; name another file for the result")
     if invalid is not None and all(folder.holds != "invalid" for folder in server.folders):
         raise BadInput(f"export: {server.name} takes no predictions with invalid pixels; leave --invalid out")
@@ -67,7 +59,7 @@ def _write(path: Path, server: Server, names: list[str], given: dict[str, Path])
         for folder in server.folders:
             for name in names:
                 try:
-                    data = _encoded(server, folder, name, read)
+                    data = encoded(server, folder, name, read.get(folder.holds, read["classes"]))
                 except BadInput as error:
                     faults.append(str(error))
                     continue
@@ -83,42 +75,6 @@ def _member(server: Server, folder: Folder, name: str) -> str:
     return f"{folder.name}/{name}{server.ending}" if folder.name else f"{name}{server.ending}"
 
 
-def _encoded(server: Server, folder: Folder, name: str, read: dict[str, Predictions]) -> bytes:
-    """A member's bytes. Raises BadInput for a prediction of another size, or with an id that is no class."""
-    if folder.holds == "confidence":
-        return _certain(server.shape)
-    predictions = read[folder.holds]
-    ids = predictions.read(name, shape=server.shape)
-    table = _table(server, folder)
-    foreign = _occurring(ids) - set(np.flatnonzero(table >= 0).tolist())
-    if foreign:
-        raise BadInput(
-            f"{predictions.path}: {name}.png: id {min(foreign)} is none of the classes 0..{len(server.ids) - 1}; "
-            "write the suite's class ids"
-        )
-    return encode_png(table[ids].astype(np.uint8))
-
-
-def _table(server: Server, folder: Folder) -> np.ndarray:
-    """(256,) int16: what is written for an id of the suite, -1 for an id that may not occur."""
-    table = np.full(256, -1, np.int16)
-    table[: len(server.ids)] = server.ids
-    if folder.holds == "invalid":
-        table[INVALID] = INVALID
-    return table
-
-
-def _occurring(ids: np.ndarray) -> set[int]:
-    return set(np.flatnonzero(np.bincount(ids.ravel())).tolist())
-
-
-@cache
-def _certain(shape: tuple[int, int]) -> bytes:
-    file = BytesIO()
-    Image.fromarray(np.full(shape, CERTAIN, np.uint16)).save(file, format="PNG")
-    return file.getvalue()
-
-
 def check_archive(path: Path, server: Server, names: list[str]) -> None:
     """Read a written zip back: its members, their sizes, bits and ids. Raises BadInput for what the server refuses."""
     with ZipFile(path) as archive:
@@ -126,19 +82,6 @@ def check_archive(path: Path, server: Server, names: list[str]) -> None:
         if archive.namelist() != wanted:
             raise BadInput(f"{path}: its members are not those that {server.title} expects; export again")
         for folder in server.folders:
-            allowed = set(_table(server, folder)[_table(server, folder) >= 0].tolist())
-            for name in names:
-                member = _member(server, folder, name)
-                if fault := _fault(archive.read(member), server, folder, allowed):
+            for member in (_member(server, folder, name) for name in names):
+                if fault := fault_of(archive.read(member), server, folder):
                     raise BadInput(f"{path}: {member}: {fault}; export again")
-
-
-def _fault(data: bytes, server: Server, folder: Folder, allowed: set[int]) -> str | None:
-    with Image.open(BytesIO(data), formats=["PNG"]) as image:
-        if image.mode != MODES[folder.holds]:
-            return f"an image of mode {image.mode}"
-        if (image.height, image.width) != server.shape:
-            return f"{image.height} x {image.width} pixels"
-        if folder.holds != "confidence" and (foreign := _occurring(np.asarray(image)) - allowed):
-            return f"id {min(foreign)}"
-    return None

@@ -18,7 +18,7 @@ def expected_names(server: Server, predictions: Path, root: Path | None) -> list
     """
     given = given_names(predictions)
     if root is not None:
-        return _compared(server, predictions, given, sorted(server.images(root)))
+        return _compared(server, predictions, given, sorted(set(server.images(root))))
     foreign = [name for name in given if not re.fullmatch(server.pattern, name)]
     if foreign:
         raise BadInput(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 KNOWN = (
-    "mIoU in %; R, I, C: read in a project's README, issues, code; P: in its paper; M: recalled, its classes average to it",
+    "mIoU in %; read in R a README, I issues, C code, P the paper; M: recalled, and its classes average to it",
     "unconfirmed: m recalled, secondary read in another's table alone; what makes them differ: docs/protocols.md",
 )
 SETTINGS = ("uda", "dg", "source-only", "oracle")
