@@ -1,0 +1,1 @@
+"""Predictions as the test servers of data sets want them: one small module per server."""
