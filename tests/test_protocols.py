@@ -1,10 +1,16 @@
 """The presets at paper size resolve to the runs and cells of their papers, on small trees in the true formats."""
 
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
-from public_data import write_suite_data
+from public_data import COUNT, write_suite_data
 
 from xdseg.cells import Context, expand
 from xdseg.data.prepare_public import prepare_public
@@ -117,3 +123,108 @@ def test_preset_resolves(preset, public):
     assert not found.excluded
     assert (len(found.runs), len(found.cells)) == (runs, cells)
     assert all(len(cell.score) == 64 for cell in found.cells)
+
+
+def trained(preset: str, public: dict, project: Path, *, methods: list[str], changes: dict) -> dict[str, dict]:
+    """Scores by target after the workflow ran a preset for two steps, from random weights, in a copy of the project."""
+    for name in ("Snakefile", "pipeline", "profiles", "params.yaml"):
+        (project / name).symlink_to(ROOT / name)
+    segmenters = {"daformer": {"weights": None}, "deeplabv3plus": {"weights": None}}
+    overlay = merge(public, {"segmenters": segmenters, "grid": {"methods": methods, "seeds": [0]}})
+    (project / "small.yaml").write_text(yaml.safe_dump(merge(overlay, changes)))
+    files = [str(PAPER / f"{preset}.yaml"), "small.yaml"]
+    command = [sys.executable, "-m", "xdseg.cli", *(f"--configfile={file}" for file in files), "prepare", "urban"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=120)
+    snakemake = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--configfile", *files]
+    done = subprocess.run(snakemake, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = [json.loads(path.read_text()) for path in (project / "records/urban").rglob("*.json")]
+    return {record["target"]: record for record in records}
+
+
+@pytest.mark.slow
+def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
+    """Two steps of the classic preset on whole images at paper size; every pixel of the truth is counted."""
+    changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2}}}}
+    found = trained("gta_to_cityscapes", public, tmp_path, methods=["source-only"], changes=changes)
+    scores = found["cityscapes"]["scores"]
+    assert found.keys() == {"cityscapes"} and scores["images"] == COUNT
+    assert found["cityscapes"]["protocol"]["train_split"] == "full"
+    assert len(scores["iou"]) == 19 and 0 <= scores["miou"] < 0.5
+    lock = json.loads(Path("data/locks/urban/cityscapes--val.labels.json").read_text())
+    scored = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+    assert sum(map(sum, scores["confusion"])) == sum(lock["ids"].get(str(raw), 0) for raw in scored)
+
+
+@pytest.mark.slow
+def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
+    """Two steps with the published network and batch; one run serves three targets, Mapillary at half its size."""
+    changes = {"protocols": {"gta-to-cbm": {"training": {"steps": 2}}}}
+    found = trained("gta_to_cbm", public, tmp_path, methods=["source-only-daformer"], changes=changes)
+    assert found.keys() == {"cityscapes", "bdd100k", "mapillary"}
+    assert len({record["fingerprints"]["train"] for record in found.values()}) == 1
+    assert found["mapillary"]["protocol"]["scoring"]["truth"] == "half"
+    assert found["bdd100k"]["protocol"]["inference"]["size"] == [720, 1280]
+    whole = json.loads(Path("data/locks/urban.json").read_text())["domains"]["mapillary"]["splits"]["val"]["pixels"]
+    assert sum(map(sum, found["mapillary"]["scores"]["confusion"])) <= whole / 4
+
+
+def test_another_label_map_is_scored_without_inference(public):
+    """Label map A or B of Mapillary changes the score's fingerprint alone; the lock holds both."""
+    config = settings("gta_to_cbm", public)
+    b = {str(cell.pair): cell for cell in expand(locked(config)).cells}
+    config["suites"]["urban"]["domains"]["mapillary"]["label_map"] = "mapillary-a"
+    a = {str(cell.pair): cell for cell in expand(Context.of(parse(config))).cells}
+    moved = {pair for pair in a if a[pair].score != b[pair].score}
+    assert moved == {"gta5->mapillary"}
+    assert all(a[pair].predict == b[pair].predict for pair in a)
+
+
+def test_a_subset_is_scored_without_inference(public):
+    """Thirteen classes instead of sixteen: the same predictions, another score."""
+    config = settings("synthia_to_cityscapes", public)
+    sixteen = expand(locked(config)).cells
+    config = merge(config, read_yaml(PAPER / "subset_13.yaml"))
+    thirteen = expand(Context.of(parse(config))).cells
+    assert [cell.predict for cell in sixteen] == [cell.predict for cell in thirteen]
+    assert not {cell.score for cell in sixteen} & {cell.score for cell in thirteen}
+    assert (len(sixteen[0].kept), len(thirteen[0].kept)) == (16, 13)
+
+
+def test_sixteen_class_suite_ignores_the_other_three(public):
+    """16b: terrain, truck and train are ignored where a 19-class suite has them; the files are the same."""
+    nineteen = locked(settings("synthia_to_cityscapes", public)).lock
+    sixteen = locked(settings("synthia16_to_cityscapes", public)).lock
+    place = ("cityscapes", "val")
+    assert nineteen.images(*place) == sixteen.images(*place) and nineteen.raw_labels(*place) == sixteen.raw_labels(
+        *place
+    )
+    assert nineteen.labels(*place) != sixteen.labels(*place)
+    ids = json.loads(Path("data/locks/urban/cityscapes--val.labels.json").read_text())["ids"]
+    left_out = sum(ids.get(str(raw), 0) for raw in (22, 27, 31))
+    assert left_out and sixteen.statistics(*place)[255] == nineteen.statistics(*place)[255] + left_out
+
+
+def test_adaptation_sees_its_own_split_without_labels(public):
+    """LoveDA: adaptation sees the target's validation images, its bound trains on the training images' labels."""
+    cells = {(cell.method, cell.pair.target): cell for cell in expand(locked(settings("loveda", public))).cells}
+    assert cells["dacs", "loveda_rural"].run.sees[-1] == ("loveda_rural", "val", "images")
+    assert ("loveda_rural", "val", "labels") not in cells["dacs", "loveda_rural"].run.sees
+    assert ("loveda_rural", "train", "labels") in cells["oracle", "loveda_rural"].run.sees
+
+
+def test_pooled_and_each_condition_are_told_apart(public):
+    """ACDC as one domain holds the images of its four conditions; each alone holds its own."""
+    whole = locked(settings("cityscapes_to_acdc", public)).lock.layout
+    names = [item.name for item in whole.items("acdc", "val")]
+    each = [[item.name for item in whole.items(f"acdc_{w}", "val")] for w in ("fog", "night", "rain", "snow")]
+    assert sorted(names) == sorted(chain(*each)) and all(each)
+
+
+def test_nothing_is_locked_for_domains_that_the_grid_does_not_name(public):
+    """A researcher with two data sets needs no third one."""
+    locked(settings("gta_to_cityscapes", public))
+    assert json.loads(Path("data/locks/urban.json").read_text())["domains"].keys() == {"gta5", "cityscapes"}
+    locked(settings("cityscapes_to_acdc", public))  # adds to the lock
+    assert json.loads(Path("data/locks/urban.json").read_text())["domains"].keys() == {"gta5", "cityscapes", "acdc"}

@@ -6,12 +6,13 @@ Exit codes: 0 done, 1 the work failed, 2 bad input (one line per finding, each w
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from xdseg import __version__
+from xdseg import __version__, cli_data
+from xdseg.cli_parts import command, context_of, params_of
 from xdseg.errors import BadInput, TrainingFailed
-from xdseg.params import CONFIG_VARIABLE, Params, load
+from xdseg.params import CONFIG_VARIABLE
 
 FAILED, BAD_INPUT = 1, 2
 
@@ -56,8 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        _add_prepare,
-        _add_datasets,
+        *cli_data.COMMANDS,
         _add_params,
         _add_render,
         _add_pretrain,
@@ -72,66 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=run)
-    return parser
-
-
-def _params(options: argparse.Namespace) -> Params:
-    return load(options.configfile)
-
-
-def _context(options: argparse.Namespace):
-    from xdseg.cells import Context
-
-    return Context.of(_params(options))
-
-
-def _add_prepare(commands) -> None:
-    parser = _command(commands, "prepare", _prepare, "check every file of a suite and write its lock")
-    parser.add_argument("suite")
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    from xdseg.stages.prepare import prepare_suite
-
-    prepare_suite(options.suite, _params(options))
-
-
-def _add_datasets(commands) -> None:
-    text = "list the public data sets that can be read, or check one: xdseg datasets check NAME --root DIR"
-    parser = _command(commands, "datasets", _datasets, text)
-    parser.add_argument("words", nargs="*", metavar="[check] [NAME]", help="a data set; default all")
-    parser.add_argument("--root", type=Path, help="folder that the data set was extracted to")
-    parser.add_argument("--part", help="one condition or region alone")
-
-
-def _datasets(options: argparse.Namespace) -> None:
-    from xdseg.stages import datasets
-
-    checking = options.words[:1] == ["check"]
-    names = options.words[checking:]
-    if checking and len(names) == 1 and options.root:
-        datasets.check_dataset(names[0], options.root, part=options.part)
-    elif not checking and len(names) <= 1 and not (options.root or options.part):
-        datasets.show_datasets(*names)
-    else:
-        raise BadInput("datasets: xdseg datasets [NAME], or xdseg datasets check NAME --root DIR")
-
-
 def _add_params(commands) -> None:
-    _command(commands, "params", _show_params, "print the resolved settings and the grid")
+    command(commands, "params", _show_params, "print the resolved settings and the grid")
 
 
 def _show_params(options: argparse.Namespace) -> None:
     from xdseg.stages.show import show
 
-    show(_context(options))
+    show(context_of(options))
 
 
 def _add_render(commands) -> None:
-    parser = _command(commands, "render", _render, "write a generated suite as a folder suite, to look at")
+    parser = command(commands, "render", _render, "write a generated suite as a folder suite, to look at")
     parser.add_argument("suite")
     parser.add_argument("folder", type=Path)
 
@@ -139,33 +91,33 @@ def _add_render(commands) -> None:
 def _render(options: argparse.Namespace) -> None:
     from xdseg.stages.render import render_suite
 
-    render_suite(options.suite, _params(options), options.folder)
+    render_suite(options.suite, params_of(options), options.folder)
 
 
 def _add_pretrain(commands) -> None:
-    parser = _command(commands, "pretrain", _pretrain, "pre-train an encoder on generated images, without labels")
+    parser = command(commands, "pretrain", _pretrain, "pre-train an encoder on generated images, without labels")
     parser.add_argument("target", help="name from backbones: in params.yaml, or the record that the workflow names")
 
 
 def _pretrain(options: argparse.Namespace) -> None:
     from xdseg.stages.pretrain import pretrain
 
-    pretrain(options.target, _params(options))
+    pretrain(options.target, params_of(options))
 
 
 def _add_probe(commands) -> None:
-    parser = _command(commands, "probe", _probe, "compare pre-trained encoders with random ones by a linear classifier")
+    parser = command(commands, "probe", _probe, "compare pre-trained encoders with random ones by a linear classifier")
     parser.add_argument("names", nargs="*", help="names from backbones: in params.yaml; default all")
 
 
 def _probe(options: argparse.Namespace) -> None:
     from xdseg.stages.probe import probe
 
-    probe(options.names, _params(options))
+    probe(options.names, params_of(options))
 
 
 def _add_predict(commands) -> None:
-    parser = _command(commands, "predict", _predict, "segment any images with a trained run, or a run's targets")
+    parser = command(commands, "predict", _predict, "segment any images with a trained run, or a run's targets")
     parser.add_argument(
         "run", type=Path, help="folder with run.json and weights; or, alone, the receipt that the workflow names"
     )
@@ -186,7 +138,7 @@ def _predict(options: argparse.Namespace) -> None:
             raise BadInput(f"predict: {options.run}: say which images; xdseg predict RUN FOLDER")
         from xdseg.stages.predict import predict
 
-        predict(options.run, _context(options))
+        predict(options.run, context_of(options))
         return
     from xdseg.stages.segment import segment
 
@@ -198,7 +150,7 @@ def _predict(options: argparse.Namespace) -> None:
         out=options.out,
         device=options.device or "auto",
         asked=asked,
-        plugins=lambda: _params(options),
+        plugins=lambda: params_of(options),
     )
 
 
@@ -211,13 +163,14 @@ def _size(text: str) -> str | int | tuple[int, ...]:
 
 
 def _add_score(commands) -> None:
-    parser = _command(commands, "score", _score, "score stored predictions; reads files only")
+    parser = command(commands, "score", _score, "score stored predictions; reads files only")
     parser.add_argument("output", type=Path, nargs="?", help="score of a cell, as the workflow names it")
     parser.add_argument("--predictions", type=Path, help="folder or zip of class-id PNGs from any other code")
     parser.add_argument("--method", help="name of the row that the predictions become")
     parser.add_argument("--pair", help="source->target")
     parser.add_argument("--setting", choices=("source", "uda", "finetune", "oracle"), default="source")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ids", metavar="DATASET", help="the predictions hold that data set's raw ids, not classes")
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -225,22 +178,23 @@ def _score(options: argparse.Namespace) -> None:
 
     entering = (options.predictions, options.method, options.pair)
     if options.output and not any(entering):
-        score.score(options.output, _context(options))
+        score.score(options.output, context_of(options))
     elif all(entering) and not options.output:
         score.enter(
             options.predictions,
-            _context(options),
+            context_of(options),
             method=options.method,
             pair=options.pair,
             setting=options.setting,
             seed=options.seed,
+            ids=options.ids,
         )
     else:
         raise BadInput("score: give the score's path, or --predictions, --method and --pair together")
 
 
 def _add_compare(commands) -> None:
-    parser = _command(commands, "compare", _compare, "compare two boards, presets or commits, method by method")
+    parser = command(commands, "compare", _compare, "compare two boards, presets or commits, method by method")
     for side in ("a", "b"):
         parser.add_argument(side, metavar=side.upper(), help="board in reports/, preset.yaml, REV or REV:board")
     parser.add_argument("--pairs", action="store_true", help="a line per method and pair")
@@ -254,7 +208,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _add_track(commands) -> None:
-    parser = _command(commands, "track", _track, "show records, trainings and boards in MLflow")
+    parser = command(commands, "track", _track, "show records, trainings and boards in MLflow")
     parser.add_argument("--all", action="store_true", help="every suite's records, not the grid's alone")
     parser.add_argument("--follow", action="store_true", help="go on, with the curves of runs while they train")
     parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="between two looks (default: 5)")
@@ -270,7 +224,7 @@ def _track(options: argparse.Namespace) -> None:
     if options.until_idle is not None and not options.follow:
         raise BadInput("--until-idle: only --follow waits for anything; add it")
     track(
-        _params(options),
+        params_of(options),
         everything=options.all,
         following=options.follow,
         every=options.every,
@@ -289,7 +243,7 @@ def _add_files(commands) -> None:
         "publish": "copy a board to reports/ and new records to records/",
     }
     for name, text in texts.items():
-        parser = _command(commands, name, _make, text)
+        parser = command(commands, name, _make, text)
         parser.set_defaults(name=name)
         parser.add_argument("output", type=Path)
         if name == "board":
@@ -302,14 +256,14 @@ def _make(options: argparse.Namespace) -> None:
 
         folder = options.output.parent if options.output.suffix else options.output
         if options.name == "board":
-            board.board(folder, _params(options), partial=options.partial)
+            board.board(folder, params_of(options), partial=options.partial)
         else:
-            board.publish(folder, _params(options))
+            board.publish(folder, params_of(options))
         return
     from importlib import import_module
 
     stage = import_module(f"xdseg.stages.{options.name}")
-    getattr(stage, options.name)(options.output, _context(options))
+    getattr(stage, options.name)(options.output, context_of(options))
 
 
 def run() -> None:
