@@ -55,8 +55,12 @@ def test_a_region_that_is_nowhere_has_no_dice_and_leaves_the_mean():
 
 
 def test_only_scored_pixels_count():
-    """Background outside the scored rows: its 2 pixels called rim are no error, disc is 18 / 19."""
+    """Background outside the scored rows: its 2 pixels called rim are no error, disc is 18 / 19.
+
+    Cup outside: the disc's truth is the rim's 6 pixels, all found, and 2 of background are called rim: 12 / 14.
+    """
     assert dice([FIRST], rows=(1, 2))["dice"]["disc"] == 18 / 19
+    assert dice([FIRST], rows=(0, 1))["dice"] == {"disc": 12 / 14, "cup": 0.0}
 
 
 def test_predictions_of_no_class_are_missed():

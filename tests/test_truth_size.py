@@ -37,11 +37,14 @@ def test_pixels_are_picked_at_their_centres_by_hand():
 
 @pytest.mark.parametrize("pixel", [np.uint8, np.float32])
 def test_equal_to_torch_nearest_exact(pixel):
-    """All sides up to 40, and 300 large pairs: each picked position is torch's, which training uses on labels."""
+    """All sides up to 40, and 300 large pairs: each picked position is torch's, which training uses on labels.
+
+    900 to 371 is one of those where double precision picks another pixel.
+    """
     rng = np.random.default_rng(0)
     small = [(old, new) for old in range(1, 41) for new in range(1, 41)]
     large = [tuple(int(side) for side in pair) for pair in rng.integers(1, 5000, (300, 2))]
-    for old, new in [*small, *large, (2612, 3871), (3000, 1536), (4000, 2048)]:
+    for old, new in [*small, *large, (3881, 3709), (900, 371), (3000, 1536)]:
         side = (np.arange(old) % 251).astype(pixel)[None]
         theirs = F.interpolate(torch.from_numpy(side)[None, None], (1, new), mode="nearest-exact")[0, 0]
         assert (nearest(side, (1, new)) == theirs.numpy()).all(), (old, new)
