@@ -100,6 +100,29 @@ def show(title: str, rows: list[Row]) -> None:
     Console(width=180).print(table, "")
 
 
+def without_images() -> dict[str, list[Row]]:
+    """Tables of what follows from published numbers and sizes."""
+    rows = read(unconfirmed=True)
+    tables = {"classes": subsets(rows), "conditions": conditions(rows), "windows": windows(), "sizes": sizes()}
+    return {title: list(found) for title, found in tables.items()}
+
+
+def on_images(results: Path, data: Path) -> dict[str, list[Row]]:
+    """Tables of stored and of made-up predictions, scored in several ways."""
+    told: dict[str, list[Row]] = {}
+    matrices: dict[str, np.ndarray] = {}
+    for name, source in (("stored", stored(results, data)), ("made up", made_up(data))):
+        cells = {}
+        for cell, pairs in source:
+            cells[cell] = rescored(pairs)
+            matrices[cell] = sum(variants.counts(pair, classes=CLASSES) for pair in pairs)
+        told[f"{name}, spread"] = list(summary(cells))
+        told[f"{name}, cells"] = [{"cell": cell} | values for cell, values in cells.items()]
+    told["corners"] = list(corners(data))
+    told["pooled"] = list(pooled({cell: counts for cell, counts in matrices.items() if "/" in cell}))
+    return told
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Compute, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,21 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cells", action="store_true", help="show every cell, not their spread alone")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything there too, as JSON")
     chosen = parser.parse_args(arguments)
-    told: dict[str, list[Row]] = {}
-    rows = read(unconfirmed=True)
-    told["classes"], told["conditions"] = list(subsets(rows)), list(conditions(rows))
-    told["windows"], told["sizes"] = list(windows()), list(sizes())
-    if (chosen.data / "street").is_dir():
-        matrices: dict[str, np.ndarray] = {}
-        for name, source in (("stored", stored(chosen.results, chosen.data)), ("made up", made_up(chosen.data))):
-            cells = {}
-            for cell, pairs in source:
-                cells[cell] = rescored(pairs)
-                matrices[cell] = sum(variants.counts(pair, classes=CLASSES) for pair in pairs)
-            told[f"{name}, spread"] = list(summary(cells))
-            told[f"{name}, cells"] = [{"cell": cell} | values for cell, values in cells.items()]
-        told["corners"] = list(corners(chosen.data))
-        told["pooled"] = list(pooled({cell: counts for cell, counts in matrices.items() if "/" in cell}))
+    told = without_images() | (on_images(chosen.results, chosen.data) if (chosen.data / "street").is_dir() else {})
     for title, found in told.items():
         if chosen.cells or not title.endswith(", cells"):
             show(title, found)
