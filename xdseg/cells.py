@@ -100,8 +100,12 @@ class Context:
         return self._on(domain, "inference", Inference)
 
     def scoring_on(self, domain: str) -> Scoring:
-        """How predictions on a domain are scored."""
-        return self._on(domain, "scoring", Scoring)
+        """How predictions on a domain are scored. Raises BadInput where truth and predictions cannot be of one size."""
+        scoring, inference = self._on(domain, "scoring", Scoring), self.inference_on(domain)
+        if inference.output == "input" and inference.size != "native" and scoring.truth == "native":
+            mend = "set scoring.truth to that size, or inference.output to truth"
+            raise BadInput(f"params: {self._where('inference')}: classes are stored at the network's size; {mend}")
+        return scoring
 
     def _on(self, domain: str, part: str, model: type[Settings]) -> Any:
         own = getattr(self.protocol.rules(domain), part)

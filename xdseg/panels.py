@@ -18,6 +18,7 @@ from xdseg.cells import Cell, Context
 from xdseg.data.locks import FolderLock
 from xdseg.data.store import PixelStore, open_store
 from xdseg.evaluation.predictions import Predictions
+from xdseg.evaluation.truth_size import nearest
 from xdseg.files import file_digest, temporary
 from xdseg.palette import colours as class_colours
 from xdseg.stages.cache import fill
@@ -73,7 +74,9 @@ def write_panel(record: Path, records: Path, cell: Cell) -> dict[str, Any]:
     truth = _store(context, target, "labels")
     shown = positions(len(truth))
     with Predictions(cell.folder / PREDICTIONS) as predictions:
-        ids = [_small(predictions.read(truth.names[at], shape=truth.shape(at))) for at in shown]
+        found = [predictions.read(truth.names[at]) for at in shown]
+    # classes may have been chosen at another size than the truth's
+    ids = [_small(nearest(one, truth.shape(at))) for one, at in zip(found, shown, strict=True)]
     _save_ids(panel_of(record), ids, context.lock.classes)
     strips = TargetStrips.of(records, context, target)
     if not strips.truth.exists():

@@ -90,7 +90,8 @@ def chosen_inference(run: TrainedRun, asked: dict[str, Any]) -> tuple[Inference,
     if len(found) > 1:
         ways = "; ".join(_worded(inference) for inference in found)
         raise BadInput(f"{run.folder}: was evaluated in {len(found)} ways ({ways}); give --mode and --size")
-    base = found[0] if found else Inference()
+    # photographs have no truth; their masks have their own size
+    base = (found[0] if found else Inference()).model_copy(update={"output": "truth"})
     if not asked:
         return base, f"as the run was evaluated: {_worded(base)}" if found else f"no record says how: {_worded(base)}"
     values = base.model_dump() | asked

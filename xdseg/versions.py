@@ -36,7 +36,10 @@ VERSIONS = {
 MIT_SOURCES = ("segmenters/encoders.py", "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
 
 SOURCES = {
-    "augmentation": ("data/augmentation.py", "data/tensors.py", "settings/training.py"),
+    "augmentation": (
+        *("data/augmentation.py", "data/tensors.py", "settings/training.py"),
+        *("evaluation/sizes.py", "settings/sizes.py"),
+    ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
     "board": ("reporting/*.py", "reporting/templates/*"),
     "contract": (
@@ -52,11 +55,22 @@ SOURCES = {
         "data/tensors.py",
         "evaluation/inference.py",
         "evaluation/predictions.py",
+        "evaluation/sizes.py",
         "settings/evaluation.py",
+        "settings/sizes.py",
         "stages/predict.py",
     ),
-    "loading": ("data/cache.py", "data/loading.py", "data/pixels.py", "data/store.py", "training/streams.py"),
-    "metric": ("evaluation/confusion.py", "evaluation/scores.py", "settings/evaluation.py", "stages/score.py"),
+    "loading": (
+        *(f"data/{name}.py" for name in ("cache", "decoding", "loading", "pixels", "store")),
+        "training/streams.py",
+    ),
+    "metric": (
+        *(f"evaluation/{name}.py" for name in ("confusion", "dice", "raw_ids", "scores", "summary", "truth_size")),
+        "datasets/spaces.py",
+        "settings/evaluation.py",
+        "settings/sizes.py",
+        "stages/score.py",
+    ),
     "training": (
         *(
             f"training/{name}.py"

@@ -18,6 +18,7 @@ KNOWN = (
     "mIoU in %; read in R a README, I issues, C code, P the paper; M: recalled, and its classes average to it",
     "unconfirmed: m recalled, secondary read in another's table alone; what makes them differ: docs/protocols.md",
 )
+PIPED = 120  # columns where no terminal says how many it has
 SETTINGS = ("uda", "dg", "source-only", "oracle")
 
 
@@ -75,7 +76,7 @@ def _print_csv(rows: Sequence[Published]) -> None:
 def _print_table(rows: Sequence[Published]) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPED)
     for (source, target), part in groupby(sorted(rows, key=_order), key=lambda row: (row.source, row.target)):
         console.print(f"{source} -> {target}", style="bold", highlight=False, markup=False)
         console.print(_table(list(part)), "")
