@@ -41,7 +41,7 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _add_published(commands) -> None:
     parser = command(commands, "published", _published, "what papers report, with the protocol behind each number")
-    parser.add_argument("--pair", help="source->target")
+    parser.add_argument("pair", nargs="?", help="source->target; either side may be left empty")
     parser.add_argument("--setting", help="uda, dg, source-only or oracle")
     parser.add_argument("--unconfirmed", action="store_true", help="also what could not be confirmed")
     parser.add_argument("--csv", action="store_true", help="print CSV")
