@@ -15,6 +15,7 @@ from xdseg.datasets.spaces import SPACES, space
 from xdseg.errors import BadInput, NotThere, suggest
 from xdseg.params import NAME, data_root
 from xdseg.settings.suites import PublicDomain, PublicSuite
+from xdseg.versions import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class PublicLayout:
 
     def digest_names(self, domain: str, items: list[Item]) -> list[str]:
         """Names as digests have them: with the window, and the version of the reading, since both decide pixels."""
-        version = self.dataset(domain).version
+        version = f"{VERSIONS['datasets']}.{self.dataset(domain).version}"
         return [f"{item.name}{item.window or ''}@{version}" for item in items]
 
     def label_map(self, domain: str) -> str:
