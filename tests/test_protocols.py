@@ -146,7 +146,7 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
 @pytest.mark.slow
 def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
     """Two steps of the classic preset on whole images at paper size; every pixel of the truth is counted."""
-    changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2}}}}
+    changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2, "precision": "bf16"}}}}
     found = trained("gta_to_cityscapes", public, tmp_path, methods=["source-only"], changes=changes)
     scores = found["cityscapes"]["scores"]
     assert found.keys() == {"cityscapes"} and scores["images"] == COUNT
@@ -159,8 +159,9 @@ def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
 
 @pytest.mark.slow
 def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
-    """Two steps with the published network and batch; one run serves three targets, Mapillary at half its size."""
-    changes = {"protocols": {"gta-to-cbm": {"training": {"steps": 2}}}}
+    """Two steps of the published network on smaller crops; one run serves three targets, Mapillary at half its size."""
+    smaller = {"training": {"steps": 2, "batch": 2, "precision": "bf16"}, "augmentation": {"crop": 256}}
+    changes = {"protocols": {"gta-to-cbm": smaller}}
     found = trained("gta_to_cbm", public, tmp_path, methods=["source-only-daformer"], changes=changes)
     assert found.keys() == {"cityscapes", "bdd100k", "mapillary"}
     assert len({record["fingerprints"]["train"] for record in found.values()}) == 1
