@@ -3,8 +3,9 @@
 import pytest
 from conftest import ROOT, small_config
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.errors import BadInput
+from xdseg.grid import expand
 from xdseg.params import parse, read_yaml
 
 

@@ -12,9 +12,10 @@ import yaml
 from conftest import ROOT
 from public_data import COUNT, write_suite_data
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.data.prepare_public import prepare_public
 from xdseg.demands import needed_splits
+from xdseg.grid import expand
 from xdseg.merging import merge
 from xdseg.params import data_root, parse, read_yaml
 

@@ -191,11 +191,12 @@ def _check_references(params: Params) -> None:
     grid = params.grid
     _known(grid.suite, "grid.suite", params.suites)
     _known(grid.protocol, "grid.protocol", params.protocols)
-    for name in grid.methods:
-        _known(name, "grid.methods", params.methods)
-    for where, values in (("grid.methods", grid.methods), ("grid.seeds", grid.seeds)):
-        if not values or len(set(values)) < len(values):
-            raise BadInput(f"params: {where}: name at least one, and each once")
+    for where, part in (("grid", grid), *((f"grid.also[{number}]", part) for number, part in enumerate(grid.also))):
+        for name in part.methods:
+            _known(name, f"{where}.methods", params.methods)
+        for key, values in (("methods", part.methods), ("seeds", part.seeds)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise BadInput(f"params: {where}.{key}: name at least one, and each once")
 
 
 def _check_starts(params: Params, name: str) -> None:

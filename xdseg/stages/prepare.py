@@ -9,6 +9,7 @@ from xdseg.data.prepare_public import prepare_public
 from xdseg.data.public import PublicLayout, public_layout
 from xdseg.demands import needed_splits
 from xdseg.errors import BadInput, suggest
+from xdseg.grid import blocks
 from xdseg.params import Params
 from xdseg.settings.suites import FolderSuite, PublicSuite
 
@@ -36,7 +37,7 @@ def _wanted(layout: PublicLayout, params: Params) -> dict[str, set[str]]:
     """
     context = Context.of(_grid_on(layout.name, params))
     needed = needed_splits(context)
-    if params.grid.suite == layout.name and params.grid.pairs != "all":
+    if params.grid.suite == layout.name and all(block.pairs != "all" for _, block in blocks(context)):
         return {domain: splits for domain, splits in needed.items() if splits}
     there = {domain for domain in needed if layout.root(domain).is_dir()}
     if not there:
@@ -51,7 +52,9 @@ def _grid_on(name: str, params: Params) -> Params:
     """The same settings with a grid over all of a suite, unless the grid is on it."""
     if params.grid.suite == name:
         return params
-    return params.model_copy(update={"grid": params.grid.model_copy(update={"suite": name, "pairs": "all"})})
+    return params.model_copy(
+        update={"grid": params.grid.model_copy(update={"suite": name, "pairs": "all", "also": ()})}
+    )
 
 
 def _left_out(layout: PublicLayout, domains: Iterable[str]) -> Iterable[str]:
