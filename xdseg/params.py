@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
-from xdseg.likeness import take_over
+from xdseg.likeness import take_over, take_over_domains
 from xdseg.merging import merge
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.backbones import Backbone
@@ -146,7 +146,7 @@ def parse(config: dict[str, Any]) -> Params:
             import_module(module)
         except Exception as error:  # whatever a module can raise while it is imported
             raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
-    config = config | {"methods": take_over(config.get("methods"))}
+    config = config | {"methods": take_over(config.get("methods")), "suites": take_over_domains(config.get("suites"))}
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)
