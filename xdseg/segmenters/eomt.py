@@ -35,15 +35,12 @@ class EoMT(Segmenter):
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings, self.classes = settings, tuple(classes)
-        self.encoder = vit.create(
-            settings.encoder,
-            patch=settings.patch,
-            size=settings.size,
-            drop_path=settings.drop_path,
-            segmenter="eomt",
-        )
+        sides = {"patch": settings.patch, "size": settings.size}
+        self.encoder = vit.create(settings.encoder, **sides, drop_path=settings.drop_path, segmenter="eomt")
         self.patch, self.layers = vit.patch_side(self.encoder), len(self.encoder.blocks)
         self.first = vit.queries_enter(self.encoder, settings.query_blocks, queries=settings.queries, segmenter="eomt")
+        for block in self.encoder.blocks:
+            block.attn.fused_attn = settings.fused
         self.queries = nn.Parameter(torch.randn(settings.queries, self.encoder.embed_dim))
         self.head = MaskHead(self.encoder.embed_dim, len(self.classes), patch=self.patch)
         always = settings.masking == "always"

@@ -14,7 +14,7 @@ class EoMT(Settings):
     encoder: str = Field("vit_large_patch14_reg4_dinov2", description="vision transformer of timm, by its name there")
     weights: str | None = Field(
         None,
-        description="file of an encoder or of a whole EoMT, told apart by their keys (.safetensors, .pth, .bin, .ckpt); "
+        description="file of an encoder or of a whole EoMT, told apart by their keys (.safetensors, .pth, .bin); "
         "`timm`: what timm publishes under the encoder's name",
     )
     delta: str | None = Field(None, description="file of published differences (DINOv3) that are added to `weights`")
@@ -27,6 +27,9 @@ class EoMT(Settings):
     queries: int = Field(100, gt=0, description="published: 100 for semantic, 200 for panoptic segmentation")
     masking: Literal["annealed", "always", "never"] = Field(
         "annealed", description="of the queries' attention; `always` masks at test time too"
+    )
+    fused: bool = Field(
+        True, description="attention as one kernel; false suits small images on a CPU, whose kernel is slow to train"
     )
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, rising from 0")
     loss: SetLoss = SetLoss()
