@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import dacs, mit, segmenters
+from xdseg.settings import dacs, eomt, mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -64,3 +64,4 @@ SEGMENTERS.add(
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
+SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", version=1))

@@ -1,0 +1,1 @@
+"""Weights of EoMT and of its encoders, in the forms that others publish."""
