@@ -9,7 +9,8 @@ import tiny_jobs
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from xdseg.data.augmentation import Augmenter, Draw, Frame, choose_window, draw_frame, largest_share
+from xdseg.data.augmentation import Augmenter, Draw
+from xdseg.data.crops import Frame, choose_window, draw_frame, largest_share
 from xdseg.data.loading import Batch, Epochs, Labelled, StepBatches, Unlabelled, load
 from xdseg.data.store import write_store
 from xdseg.data.tensors import PADDING, denormalise, normalise, resize_image, resize_labels
