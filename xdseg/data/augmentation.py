@@ -6,7 +6,7 @@ comes last, so that no jitter tints it: the image gets ImageNet's mean colour (0
 
 A distortion comes first, as in EoMT, where also the flip comes before scale, padding and crop. What is left of the
 difference: the window lies on whole stored and not on whole resized pixels, so that a resized side differs by up to a
-pixel and the outermost pixels do not see their neighbours beyond the window; and redraws keep their colours.
+pixel, and the outermost pixels do not see their neighbours beyond the window.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation, Blur, Jitter
 from xdseg.training.streams import generator, global_draws
 
-LABELLED_REDRAWS = 100  # EoMT's never end, for an image without labels too
+LABELLED_REDRAWS = 100  # EoMT's have no end, so that an image without any label would stop its training
 BLUR_REACH = 3  # the kernel ends at so many standard deviations, where 0.3% of the weight is left
 
 

@@ -29,8 +29,8 @@ class Training(Settings):
         1.0,
         gt=0,
         le=1,
-        description="learning rate of an encoder block relative to the next one's; the last block, and segmenters without "
-        "numbered blocks, have the full rate",
+        description="learning rate of an encoder block relative to the next one's; the last block has the full rate, "
+        "and so has all of a segmenter without numbered blocks",
     )
     weight_decay: float = Field(0.01, ge=0, description="decoupled (adamw) or L2 (sgd)")
     decay_all: bool = Field(False, description="whether weight decay reaches norms and biases as well")
@@ -40,8 +40,8 @@ class Training(Settings):
     warmup_start: Share = Field(1e-6, description="factor on the learning rate at the first step of the warm-up")
     warmup_stages: tuple[Share, Share] | None = Field(
         None,
-        description="two shares of all steps, rounded to whole ones, in place of warmup: in the first, new parameters rise "
-        "from 0 and the encoder rests; in the second, the encoder rises; each falls from its own peak on",
+        description="two shares of all steps, rounded to whole ones, in place of warmup: in the first, new parameters "
+        "rise from 0 and the encoder rests; in the second, the encoder rises; each falls from its own peak on",
     )
     poly_power: float = Field(1.0, ge=0, description="lr falls with (1 - step/steps) to this power")
     poly_steps: int | None = Field(None, gt=0, description="steps that the fall is planned for; default steps")
