@@ -385,9 +385,10 @@ def _with_parents(run: Run) -> Iterable[Run]:
 
 
 def expand(context: Context) -> Expansion:
-    """Expand the grid. Raises BadInput for a pair that names an unknown domain."""
+    """Expand the grid. Raises BadInput for a pair, or a protocol's rules, that name an unknown domain."""
     cells, excluded = [], []
     grid = context.params.grid
+    _check_rules(context)
     pairs = grid_pairs(context)
     for method in grid.methods:
         for pair in pairs:
@@ -396,6 +397,15 @@ def expand(context: Context) -> Expansion:
             else:
                 cells += [Cell(context, method, pair, seed) for seed in grid.seeds]
     return Expansion(tuple(cells), tuple(excluded))
+
+
+def _check_rules(context: Context) -> None:
+    """A misspelt domain would be trained and tested by the general rules, without a word."""
+    for domain in context.protocol.domains:
+        if domain not in context.lock.domains:
+            where = f"protocols.{context.params.grid.protocol}.domains.{domain}"
+            known = suggest(domain, context.lock.domains)
+            raise BadInput(f"params: {where}: suite {context.suite} has no such domain; {known}")
 
 
 def grid_pairs(context: Context) -> list[Pair]:
