@@ -5,12 +5,13 @@ eighth of its size, show damage for a fraction of the time that decoding takes. 
 too: decoding a PNG leaves them out, and a damaged one may still decode, to other ids.
 """
 
+import struct
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ from xdseg.errors import BadInput
 IMAGE, LABEL = "image", "label"
 PNG, LAST_CHUNK = b"\x89PNG\r\n\x1a\n", b"IEND"
 FIELD = 4  # bytes of a chunk's length, kind and checksum
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def look(errand: Errand) -> Look:
         return Look(digest, ids.shape, held)
     except BadInput as error:
         return Look(fault=str(error))
+    except DAMAGE as error:  # which a decoder did not expect of any file
+        said = " ".join(f"{type(error).__name__} {error}".split())
+        return Look(fault=f"{errand.path}: broken ({said}); fetch it again")
 
 
 def _image(errand: Errand) -> Look:
@@ -76,6 +81,7 @@ def _bytes(path: Path) -> bytes:
 
 def _whole(path: Path, data: bytes) -> tuple[int, int]:
     """(height, width) of an image whose bytes are undamaged. Raises BadInput as `read_image` does."""
+    _check_sums(path, data)
     try:
         with Image.open(BytesIO(data)) as image:
             kind, mode, size = image.format, image.mode, (image.height, image.width)
@@ -88,7 +94,6 @@ def _whole(path: Path, data: bytes) -> tuple[int, int]:
         raise BadInput(f"{path}: broken or cut short; fetch it again") from None
     if mode not in IMAGE_MODES:
         read_image(path)
-    _check_sums(path, data)
     return size
 
 
@@ -99,7 +104,7 @@ def _check_sums(path: Path, data: bytes) -> None:
         start = place + FIELD  # of what is summed: kind and contents
         kind, end = data[start : start + FIELD], start + FIELD + int.from_bytes(data[place:start])
         place = end + FIELD
-        if place > len(data) or crc32(data[start:end]) != int.from_bytes(data[end:place]):
+        if place > len(data) or zlib.crc32(data[start:end]) != int.from_bytes(data[end:place]):
             raise BadInput(f"{path}: broken or cut short (a checksum of the PNG is wrong); fetch it again")
 
 
