@@ -41,7 +41,8 @@ def _with_parents(run: Run) -> Iterable[Run]:
 
 
 def expand(context: Context) -> Expansion:
-    """Expand the grid, each cell once. Raises BadInput for a pair that names an unknown domain."""
+    """Expand the grid, each cell once. Raises BadInput for a pair, or a protocol's rules, that name an unknown domain."""
+    _check_rules(context)
     cells: dict[tuple[str, Pair, int], Cell] = {}
     excluded: dict[Exclusion, None] = {}
     for where, block in blocks(context):
@@ -53,6 +54,15 @@ def expand(context: Context) -> Expansion:
                 for seed in block.seeds:
                     cells.setdefault((method, pair, seed), Cell(context, method, pair, seed))
     return Expansion(tuple(cells.values()), tuple(excluded))
+
+
+def _check_rules(context: Context) -> None:
+    """A misspelt domain would be trained and tested by the general rules, without a word."""
+    for domain in context.protocol.domains:
+        if domain not in context.lock.domains:
+            where = f"protocols.{context.params.grid.protocol}.domains.{domain}"
+            known = suggest(domain, context.lock.domains)
+            raise BadInput(f"params: {where}: suite {context.suite} has no such domain; {known}")
 
 
 def blocks(context: Context) -> Iterator[tuple[str, Block]]:
