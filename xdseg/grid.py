@@ -41,7 +41,7 @@ def _with_parents(run: Run) -> Iterable[Run]:
 
 
 def expand(context: Context) -> Expansion:
-    """Expand the grid, each cell once. Raises BadInput for a pair, or a protocol's rules, that name an unknown domain."""
+    """Expand the grid, each cell once. Raises BadInput for an unknown domain in pairs or protocol."""
     _check_rules(context)
     cells: dict[tuple[str, Pair, int], Cell] = {}
     excluded: dict[Exclusion, None] = {}
