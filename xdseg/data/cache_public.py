@@ -56,8 +56,8 @@ def locked_files(lock: PublicLock, *, domain: str, split: str, what: What) -> Lo
 def fill_from_public(index: Path, lock: PublicLock, *, domain: str, split: str, what: What, cache_gb: float) -> str:
     """Decode a split into a store; returns a line about it. Raises BadInput if the files changed.
 
-    What is too large is decoded on the fly. Labels that are drawn from polygons, or read from several files, are then
-    decoded once, beside the index: of the one that is drawn here every later change is noticed.
+    What is too large is decoded on the fly. Labels that are drawn from polygons, or read from several files of which a
+    store would notice a change in one alone, are then decoded once, into PNGs beside the index.
     """
     found = locked_files(lock, domain=domain, split=split, what=what)
     source, images = lock.layout.dataset(domain), what == "images"

@@ -77,9 +77,25 @@ def _not_there(layout: PublicLayout, name: str, split: str) -> str | None:
     try:
         return None if layout.items(name, split) else "no image of it is there"
     except NotThere as error:
-        return str(error).partition(";")[0]
+        return None if _in_part(layout, name, split) else str(error).partition(";")[0]
     except BadInput:
         return None  # which the look will say
+
+
+def _in_part(layout: PublicLayout, name: str, split: str) -> bool:
+    """Are some parts of a split there, of those that it is the sum of? Then what is missing is a deviation."""
+    source = layout.dataset(name)
+    summed = isinstance(layout.splits(name)[split].count, Mapping) and not layout.entry(name).part
+    return summed and any(_holds(source, layout.root(name), split, part) for part in source.parts)
+
+
+def _holds(source: Dataset, root: Path, split: str, part: str) -> bool:
+    try:
+        return any(True for _ in source.files(root, split, part))
+    except NotThere:
+        return False
+    except BadInput:
+        return True  # which the look will say
 
 
 def _summary(layout: PublicLayout, name: str, check: PublicCheck) -> Iterator[str]:
