@@ -228,3 +228,28 @@ def test_nothing_is_locked_for_domains_that_the_grid_does_not_name(public):
     assert json.loads(Path("data/locks/urban.json").read_text())["domains"].keys() == {"gta5", "cityscapes"}
     locked(settings("cityscapes_to_acdc", public))  # adds to the lock
     assert json.loads(Path("data/locks/urban.json").read_text())["domains"].keys() == {"gta5", "cityscapes", "acdc"}
+
+
+@pytest.mark.parametrize(
+    ("domain", "train", "test", "excluded"),
+    [
+        ("gta5", "full", "val", True),  # the list is a part of it
+        ("gta5", "train", "val", False),
+        ("bdd100k", "train", "night", True),  # nights of train and val
+        ("stare", "full", "val", True),
+        ("stare", "train", "val", False),
+    ],
+)
+def test_a_bound_is_not_tested_on_what_it_learnt(domain, train, test, excluded, public):
+    """An oracle whose training split holds test images is left out, whatever the splits are called."""
+    preset, source = ("vessels_field", "drive") if domain == "stare" else ("gta_to_cityscapes", "cityscapes")
+    config = settings(preset, public)
+    rules = {domain: {"train_split": train, "eval_split": test}}
+    protocol = config["grid"]["protocol"]
+    config["protocols"][protocol]["domains"] = {"drive": {"eval_split": "test"}} if domain == "stare" else {}
+    config["protocols"][protocol]["domains"] |= rules
+    config["grid"] |= {"pairs": [f"{source}->{domain}"], "methods": ["source-only", "oracle"]}
+    found = expand(locked(config))
+    assert {cell.method for cell in found.cells} == ({"source-only"} if excluded else {"source-only", "oracle"})
+    assert [exclusion.method for exclusion in found.excluded] == (["oracle"] if excluded else [])
+    assert not excluded or "which share images" in found.excluded[0].reason

@@ -957,6 +957,7 @@ def test_raw_ids_score_as_with_the_publishers_tool(urban, tmp_path, said):
     [
         ("cityscape", "--ids cityscape: unknown data set 'cityscape'; did you mean 'cityscapes'?"),
         ("drive", "--ids drive: none of its classes is one of the suite's; name the data set whose ids they are"),
+        ("loveda", "--ids loveda: its classes are those of loveda, the suite's are cityscapes; name another"),
         ("bdd100k", "the prediction holds id 24, which BDD100K does not have; write its raw ids"),
     ],
 )

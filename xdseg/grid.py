@@ -98,8 +98,6 @@ def refusal(context: Context, method: Method, pair: Pair) -> str | None:
     if method.setting == "uda" and not lock.has(pair.target, adapt):
         return f"{pair.target} has no split {adapt!r}"
     at_home = method.setting in ("oracle", "finetune")
-    if at_home and context.train_split(pair.target) == context.eval_split(pair.target):
-        return f"{pair.target} is tested on the split that it would be trained on"
     # a pair whose source cannot train exists for no method, the oracle included: its classes are the pair's
     trained = {*pair.source, *([pair.target] if at_home else [])}
     splits = [(domain, context.train_split(domain)) for domain in sorted(trained)]
@@ -108,4 +106,7 @@ def refusal(context: Context, method: Method, pair: Pair) -> str | None:
             return f"{domain} has no split {split!r}"
         if not lock.labelled(domain, split):
             return f"{domain} {split} has no labels"
+    home = pair.target, context.train_split(pair.target), context.eval_split(pair.target)
+    if at_home and lock.overlap(*home):
+        return "{} would be trained on {} and tested on {}, which share images".format(*home)
     return None

@@ -66,6 +66,9 @@ class Lock(Protocol):
     def locked(self, domain: str, split: str) -> bool:
         """Is there such a split, and can its digest be told?"""
 
+    def overlap(self, domain: str, one: str, other: str) -> bool:
+        """May two splits of a domain have an image in common?"""
+
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have labels at all?"""
 
@@ -127,6 +130,10 @@ class FolderLock:
     def locked(self, domain: str, split: str) -> bool:
         """What the suite has is locked."""
         return self.has(domain, split)
+
+    def overlap(self, domain: str, one: str, other: str) -> bool:
+        """Only a split with itself: an image in two splits is not locked."""
+        return one == other
 
     def _split(self, domain: str, split: str) -> SplitEntry:
         if domain not in self.domains:
@@ -198,6 +205,10 @@ class StreetworldLock:
     def locked(self, domain: str, split: str) -> bool:
         """What the suite has needs no lock."""
         return self.has(domain, split)
+
+    def overlap(self, domain: str, one: str, other: str) -> bool:
+        """Only a split with itself: scenes are drawn per split."""
+        return one == other
 
     def has(self, domain: str, split: str) -> bool:
         """Is there such a split?"""

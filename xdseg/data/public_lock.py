@@ -92,6 +92,11 @@ class PublicLock:
         """Can the split's digest be told?"""
         return self.has(domain, split) and self._entry(domain, split) is not None
 
+    def overlap(self, domain: str, one: str, other: str) -> bool:
+        """May two splits of a domain have an image in common?"""
+        splits = self.layout.splits(domain)
+        return splits[one].shares_images(one, other, splits[other])
+
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have public labels at all?"""
         return self.layout.splits(domain)[split].labelled

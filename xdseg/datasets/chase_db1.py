@@ -20,7 +20,7 @@ DATASET = Dataset(
     name="chase_db1",
     title="CHASE_DB1",
     space="vessels",
-    splits={"full": Split(28), "train": Split(20), "val": Split(8)},
+    splits={"full": Split(28), "train": Split(20, part_of=("full",)), "val": Split(8, part_of=("full",))},
     files=_files,
     ids=VESSELS,
     maps={"vessels": VESSELS},

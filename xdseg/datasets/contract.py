@@ -43,6 +43,14 @@ class Split:
     labelled: bool = True
     listed: PublishedList | None = None  # this split is the images of `within` that a list names
     within: tuple[str, ...] = ()  # splits that the list selects from
+    part_of: tuple[str, ...] = ()  # splits that hold its images too
+
+    def shares_images(self, own: str, other: str, that: "Split") -> bool:
+        """May the split called `own` and that called `other` have an image in common?
+
+        Two lists are taken for disjoint, as the published ones are.
+        """
+        return own == other or other in (*self.within, *self.part_of) or own in (*that.within, *that.part_of)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xdseg.datasets.contract import Dataset, Download, Item, Split
-from xdseg.datasets.listing import paired
+from xdseg.datasets.listing import paired, there
 from xdseg.errors import BadInput
 
 # names as the publisher's config has them under `readable`; the position is the id
@@ -48,12 +48,13 @@ def _files(root: Path, split: str, part: str | None) -> Iterator[Item]:
 
 
 def _labels(folder: Path) -> Path:
-    there = [folder / labels for labels in LABELS if (folder / labels).is_dir()]
-    if not there:
+    there(folder / "images")  # a split that was not extracted at all is no deviation
+    present = [folder / labels for labels in LABELS if (folder / labels).is_dir()]
+    if not present:
         raise BadInput(f"{folder}: neither {' nor '.join(LABELS)} is there; extract the data set, or mend its root")
-    if len(there) > 1:
+    if len(present) > 1:
         raise BadInput(f"{folder}: both {' and '.join(LABELS)} are there; keep those of one archive")
-    return there[0]
+    return present[0]
 
 
 DATASET = Dataset(

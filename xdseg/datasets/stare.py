@@ -28,7 +28,7 @@ DATASET = Dataset(
     name="stare",
     title="STARE",
     space="vessels",
-    splits={"full": Split(20), "train": Split(10), "val": Split(10)},
+    splits={"full": Split(20), "train": Split(10, part_of=("full",)), "val": Split(10, part_of=("full",))},
     files=_files,
     ids=VESSELS,
     maps={"vessels": VESSELS},

@@ -7,6 +7,8 @@ from typing import Any
 from xdseg.canonical import fingerprint, short
 from xdseg.cells import Cell, Context, Pair, kept_in_pair, score_payload
 from xdseg.data.store import open_store
+from xdseg.datasets.registry import dataset
+from xdseg.datasets.spaces import space
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.predictions import save_confusion, score_split
 from xdseg.evaluation.raw_ids import RawIds
@@ -17,6 +19,7 @@ from xdseg.params import SLUG
 from xdseg.process import now, provenance
 from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record
 from xdseg.settings.methods import Setting
+from xdseg.settings.suites import PublicSuite
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
 from xdseg.workflow import cache_path
@@ -124,10 +127,16 @@ def _checked_entry(predictions: Path, context: Context, *, method: str, pair: st
 
 
 def _raw_ids(ids: str, context: Context) -> RawIds:
+    """Raises BadInput for a data set whose ids are not those of the suite's classes."""
+    suite = context.params.suites[context.suite]
     try:
-        return RawIds.of(ids, context.lock.classes)
+        raw = RawIds.of(ids, context.lock.classes)
     except BadInput as error:
         raise BadInput(f"--ids {ids}: {error}") from None
+    of = dataset(ids).space
+    if isinstance(suite, PublicSuite) and not set(context.lock.classes) <= set(space(of)):
+        raise BadInput(f"--ids {ids}: its classes are those of {of}, the suite's are {suite.classes}; name another")
+    return raw
 
 
 def _entered(

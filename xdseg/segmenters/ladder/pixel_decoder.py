@@ -38,7 +38,9 @@ class PixelDecoder(nn.Module):
         sizes = [size_of(x) for x in coarser]
         cells = flat([projection(x) for projection, x in zip(self.projections, coarser, strict=True)])
         places = centres(sizes, cells.device)
-        positions = [sines(size, cells.shape[-1], cells.device) + level for size, level in zip(sizes, self.levels)]
+        positions = [
+            sines(size, cells.shape[-1], cells.device) + level for size, level in zip(sizes, self.levels, strict=True)
+        ]
         positions = torch.cat(positions)
         for layer in self.layers:
             cells = layer(cells, positions, places, sizes)
