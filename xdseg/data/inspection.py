@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from xdseg.canonical import fingerprint
-from xdseg.data.pixels import IDS, IMAGE_MODES, read_image, read_label
+from xdseg.data.pixels import IDS, IMAGE_MODES, LABEL_MODES, PNG_HEADER, png_fault, read_image, read_label
 from xdseg.errors import BadInput
 from xdseg.files import file_digest
 
@@ -45,10 +45,7 @@ def look(errand: Errand) -> Look:
     try:
         if errand.reader.endswith(IMAGE):
             return _image(errand)
-        ids = _label_reader(errand.reader)(errand.path)
-        counts = np.bincount(ids.ravel(), minlength=IDS)
-        held = tuple((i, int(counts[i])) for i in np.flatnonzero(counts).tolist())
-        return Look(_digest(errand), ids.shape, held)
+        return _label(errand)
     except BadInput as error:
         return Look(fault=str(error))
 
@@ -59,6 +56,18 @@ def _image(errand: Errand) -> Look:
         return Look(_digest(errand), read(errand.path).shape[:2])
     data = _bytes(errand.path)
     return Look(sha256(data).hexdigest(), _whole(errand.path, data))
+
+
+def _label(errand: Errand) -> Look:
+    read = _label_reader(errand.reader)
+    if read is read_label and not errand.beside:
+        data = _bytes(errand.path)
+        shape, counts = _counted(errand.path, data)
+        digest = sha256(data).hexdigest()
+    else:
+        ids = read(errand.path)
+        shape, counts, digest = ids.shape, np.bincount(ids.ravel(), minlength=IDS).tolist(), _digest(errand)
+    return Look(digest, shape, tuple((i, pixels) for i, pixels in enumerate(counts) if pixels))
 
 
 def _bytes(path: Path) -> bytes:
@@ -87,6 +96,19 @@ def _whole(path: Path, data: bytes) -> tuple[int, int]:
     if mode not in IMAGE_MODES:
         read_image(path)
     return size
+
+
+def _counted(path: Path, data: bytes) -> tuple[tuple[int, int], list[int]]:
+    """(height, width) of a label and pixels by id, from its bytes alone. Raises BadInput as `read_label` does."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            if image.mode in LABEL_MODES and not (image.format == "PNG" and png_fault(data[:PNG_HEADER])):
+                image.load()
+                return (image.height, image.width), image.histogram()
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        pass
+    read_label(path)  # says what is wrong
+    raise BadInput(f"{path}: broken or cut short; fetch it again")
 
 
 def _digest(errand: Errand) -> str:

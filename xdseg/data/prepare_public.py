@@ -4,9 +4,11 @@ Splits that were locked before and are not looked at now stay as they are, so th
 and on several machines.
 """
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from xdseg.data.pixels import listed
 from xdseg.data.prepare import SCHEMA, differing_sizes, write_if_new
 from xdseg.data.public import PublicLayout
 from xdseg.datasets.contract import Item
+from xdseg.datasets.listing import missing
 from xdseg.errors import BadInput
 
 MOST_FAULTS = 20  # of one split and kind that are spelt out
@@ -56,14 +59,14 @@ def check_split(
         check.faults.append(str(error))
         return check
     check.faults += _counted(layout, domain, split, items)
-    check.faults += _absent(layout, domain, split, items)
-    labelled = layout.splits(domain)[split].labelled
-    check.items = [item for item in items if not (labelled and item.label and not item.label.is_file())]
+    absent = _absent(layout, domain, split, items)
+    check.faults += _absence(absent, split, items)
+    check.items = [item for item in items if item.label not in absent]
     check.pairs = [layout.errands(domain, item) for item in check.items]
     errands = [errand for pair in check.pairs for errand in pair if errand]
     check.looks = ledger.looks(errands, workers=workers)
     for faults in (
-        [check.looks[errand].fault for errand in dict.fromkeys(errands) if check.looks[errand].fault],
+        [found.fault for found in check.looks.values() if found.fault],
         list(dict.fromkeys(line for item, pair in _paired(check) for line in _sizes(item, *pair, check.looks))),
         [line for _, label in dict.fromkeys(check.pairs) for line in _foreign(layout, domain, label, check.looks)],
         list(_windows(check)),
@@ -88,13 +91,17 @@ def _counted(layout: PublicLayout, domain: str, split: str, items: list[Item]) -
         yield f"{root}: {listed(twice)} of {split} stand in two places; keep one"
 
 
-def _absent(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> Iterator[str]:
+def _absent(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> dict[Path, None]:
+    """Labels that should be there and are not, in the order of their images."""
     if not layout.splits(domain)[split].labelled:
-        return
-    absent = [item.label for item in items if item.label and not item.label.is_file()]
+        return {}
+    return dict.fromkeys(missing(item.label for item in items if item.label))
+
+
+def _absence(absent: dict[Path, None], split: str, items: list[Item]) -> Iterator[str]:
     if absent:
-        count = f"{len(absent)} of {len(items)} labels of {split}"
-        yield f"{absent[0]}: missing, as are {count} in all; extract the labels' archive in full"
+        count = f"{sum(item.label in absent for item in items)} of {len(items)} labels of {split}"
+        yield f"{next(iter(absent))}: missing, as are {count} in all; extract the labels' archive in full"
 
 
 def _foreign(layout: PublicLayout, domain: str, label: Errand | None, looks: dict[Errand, Look]) -> Iterator[str]:
@@ -121,6 +128,22 @@ def _windows(check: PublicCheck) -> Iterator[str]:
                 yield f"{item.image}: {full_width}x{full_height}, too small for the window {item.name}; fetch it again"
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for objects that refer to each other in a circle.
+
+    Lists of 50,000 files hold no circle, nor does a look at a file leave one, and searching takes longer than listing.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def prepare_public(
     layout: PublicLayout, wanted: Splits, *, locks: Path = LOCKS, workers: int | None = None
 ) -> tuple[Path, bool]:
@@ -160,8 +183,8 @@ def _write(layout: PublicLayout, checks: list[PublicCheck], locks: Path) -> tupl
     return path, write_if_new(path, lock) or changed
 
 
-def _paired(check: PublicCheck) -> list[tuple[Item, tuple[Errand, Errand | None]]]:
-    return list(zip(check.items, check.pairs, strict=True))
+def _paired(check: PublicCheck) -> Iterator[tuple[Item, tuple[Errand, Errand | None]]]:
+    return zip(check.items, check.pairs, strict=True)
 
 
 def _pixels(item: Item, found: Look) -> int:
