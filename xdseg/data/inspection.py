@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from xdseg.canonical import fingerprint
-from xdseg.data.pixels import IDS, IMAGE_MODES, read_image, read_label
+from xdseg.data.pixels import IDS, IMAGE_MODES, LABEL_MODES, PNG_HEADER, png_fault, read_image, read_label
 from xdseg.errors import BadInput
 
 IMAGE, LABEL = "image", "label"
@@ -50,11 +50,7 @@ def look(errand: Errand) -> Look:
     try:
         if errand.reader.endswith(IMAGE):
             return _image(errand)
-        digest = _digest(errand)
-        ids = _label_reader(errand.reader)(errand.path)
-        counts = np.bincount(ids.ravel(), minlength=IDS)
-        held = tuple((i, int(counts[i])) for i in np.flatnonzero(counts).tolist())
-        return Look(digest, ids.shape, held)
+        return _label(errand)
     except BadInput as error:
         return Look(fault=str(error))
     except DAMAGE as error:  # which a decoder did not expect of any file
@@ -68,6 +64,19 @@ def _image(errand: Errand) -> Look:
         return Look(_digest(errand), read(errand.path).shape[:2])
     data = _bytes(errand.path)
     return Look(sha256(data).hexdigest(), _whole(errand.path, data))
+
+
+def _label(errand: Errand) -> Look:
+    read = _label_reader(errand.reader)
+    if read is read_label and not errand.beside:
+        data = _bytes(errand.path)
+        _check_sums(errand.path, data)
+        shape, counts = _counted(errand.path, data)
+        digest = sha256(data).hexdigest()
+    else:
+        digest, ids = _digest(errand), read(errand.path)
+        shape, counts = ids.shape, np.bincount(ids.ravel(), minlength=IDS).tolist()
+    return Look(digest, shape, tuple((i, pixels) for i, pixels in enumerate(counts) if pixels))
 
 
 def _bytes(path: Path) -> bytes:
@@ -106,6 +115,19 @@ def _check_sums(path: Path, data: bytes) -> None:
         place = end + FIELD
         if place > len(data) or zlib.crc32(data[start:end]) != int.from_bytes(data[end:place]):
             raise BadInput(f"{path}: broken or cut short (a checksum of the PNG is wrong); fetch it again")
+
+
+def _counted(path: Path, data: bytes) -> tuple[tuple[int, int], list[int]]:
+    """(height, width) of a label and pixels by id, from its bytes alone. Raises BadInput as `read_label` does."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            if image.mode in LABEL_MODES and not (image.format == "PNG" and png_fault(data[:PNG_HEADER])):
+                image.load()
+                return (image.height, image.width), image.histogram()
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        pass
+    read_label(path)  # says what is wrong
+    raise BadInput(f"{path}: broken or cut short; fetch it again")
 
 
 def _digest(errand: Errand) -> str:

@@ -4,8 +4,10 @@ Splits that were locked before and are not looked at now stay as they are, so th
 and on several machines.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from xdseg.data.prepare import SCHEMA, differing_sizes, write_if_new
 from xdseg.data.public import PublicLayout
 from xdseg.data.public_lock import PublicLockFile
 from xdseg.datasets.contract import Item
+from xdseg.datasets.listing import missing
 from xdseg.errors import BadInput
 
 MOST_FAULTS = 20  # of one split and kind that are spelt out
@@ -97,7 +100,7 @@ def _absent(layout: PublicLayout, domain: str, split: str, items: list[Item]) ->
     """Labels that are not there, in the order of their images; a label that windows share stands once."""
     if not layout.splits(domain)[split].labelled:
         return {}
-    return {label: None for label in dict.fromkeys(item.label for item in items) if label and not label.is_file()}
+    return dict.fromkeys(missing(dict.fromkeys(item.label for item in items if item.label)))
 
 
 def _absence(absent: Collection[Path], split: str, *, most: int | None) -> Iterator[str]:
@@ -133,6 +136,22 @@ def _windows(check: PublicCheck) -> Iterator[str]:
                 yield f"{item.image}: {full_width}x{full_height}, too small for the window {item.name}; fetch it again"
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for objects that refer to each other in a circle.
+
+    Lists of 50,000 files hold no circle, nor does a look at a file leave one, and searching takes longer than listing.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def prepare_public(
     layout: PublicLayout, wanted: Splits, *, locks: Path = LOCKS, workers: int | None = None
 ) -> tuple[Path, bool]:
@@ -172,8 +191,8 @@ def _write(layout: PublicLayout, checks: list[PublicCheck], locks: Path) -> tupl
     return path, write_if_new(path, lock) or changed
 
 
-def _paired(check: PublicCheck) -> list[tuple[Item, tuple[Errand, Errand | None]]]:
-    return list(zip(check.items, check.pairs, strict=True))
+def _paired(check: PublicCheck) -> Iterator[tuple[Item, tuple[Errand, Errand | None]]]:
+    return zip(check.items, check.pairs, strict=True)
 
 
 def _pixels(item: Item, found: Look) -> int:
