@@ -21,6 +21,11 @@ SMALL = {  # others are small by default
         "loss": {"points": 64},
     },
     "segformer": {"encoder": "mit_b0", "channels": 16},
+    "vit-mask2former": {
+        **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "adapter_stem": 8, "adapter_ratio": 0.25},
+        **{"dim": 32, "heads": 2, "queries": 6, "pixel_layers": 1, "pixel_feedforward": 32},
+        **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
+    },
 }
 OFF = {}  # settings that switch an adaptation off; others take {"weight": 0}
 CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)

@@ -1,0 +1,95 @@
+"""ViT-Adapter with Mask2Former on a plain vision transformer, and what EoMT's ladder leaves of it.
+
+The baseline of Kerssies et al., "Your ViT is Secretly an Image Segmentation Model", CVPR 2025 (Table 1), whose code was
+not published; its parts are put together here so that their numbers of parameters are the published ones. Step 0 is
+all of it, step 1 has a pyramid in place of the adapter, step 2 no pixel decoder, step 3 one scale; steps 4 and 5 are
+the segmenter `eomt`, with masks and without. See docs/ladder.md.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from xdseg.errors import BadInput
+from xdseg.segmenters import vit
+from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter, Site, Steer
+from xdseg.segmenters.ladder.adapter import INTERACTIONS, Adapter
+from xdseg.segmenters.ladder.pixel_decoder import PixelDecoder, Projections
+from xdseg.segmenters.ladder.pyramid import Pyramid
+from xdseg.segmenters.ladder.spatial_prior import STRIDES
+from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder
+from xdseg.segmenters.mask_prediction import MaskPrediction, normalised, point_stream
+from xdseg.segmenters.vit import Tokens
+from xdseg.settings.ladder import ViTMask2Former as Settings
+
+NAME = "vit-mask2former"
+SIDES = (4, 8, 16, 32)  # of patches that the strides of the maps are made of by whole halvings
+
+
+class ViTMask2Former(Segmenter):
+    """The network; all but `encoder` takes the head's learning rate."""
+
+    def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.settings, self.classes = settings, tuple(classes)
+        shape = {"patch": settings.patch, "size": settings.size, "drop_path": settings.drop_path}
+        self.encoder = vit.create(settings.encoder, segmenter=NAME, **shape)
+        self.patch, width = vit.patch_side(self.encoder), self.encoder.embed_dim
+        if self.patch not in SIDES:
+            raise BadInput(f"{NAME}.patch: {self.patch} pixels; take {' or '.join(map(str, SIDES))}")
+        self.strides = STRIDES if settings.multi_scale else (STRIDES[0], self.patch)
+        if settings.adapter:
+            self.quarters = quarters(len(self.encoder.blocks))
+            self.encoder.norm.requires_grad_(False)  # its files hold it, but the adapter reads what comes before it
+            heads = settings.adapter_heads or self.encoder.blocks[0].attn.num_heads
+            self.adapter = Adapter(width, heads=heads, settings=settings)
+        else:
+            self.pyramid = Pyramid(width, patch=self.patch, strides=self.strides)
+        levels = len(self.strides) - 1  # the finest is for the masks
+        self.pixel_decoder = (PixelDecoder if settings.pixel_decoder else Projections)(width, settings, levels=levels)
+        self.decoder = TransformerDecoder(settings, levels=levels, classes=len(self.classes))
+
+    def describe(self) -> Description:
+        """Maps of several strides. Sites: blocks of the encoder, and the decoder's attention to maps."""
+        maps = tuple(MapSpec(f"stride{stride}", self.encoder.embed_dim, stride) for stride in self.strides)
+        sites = [Site(f"blocks.{n}", block.attn.num_heads) for n, block in enumerate(self.encoder.blocks)]
+        sites += [Site(f"decoder.{n}", self.settings.heads, "cross") for n in range(self.settings.decoder_layers)]
+        return Description(classes=self.classes, maps=maps, multiple=max(self.strides), sites=tuple(sites))
+
+    def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
+        """The maps of the adapter, or of the pyramid that stands in for it."""
+        tokens = vit.embed(self.encoder, images)
+        if self.settings.adapter:
+            maps = self.adapter(images, tokens, [partial(self.run, blocks=part, steer=steer) for part in self.quarters])
+        else:
+            tokens = self.run(tokens, blocks=range(len(self.encoder.blocks)), steer=steer)
+            maps = self.pyramid(Tokens(self.encoder.norm(tokens.x), tokens.grid).patches)
+        return Features({f"stride{stride}": x for stride, x in zip(self.strides, maps, strict=True)})
+
+    def run(self, tokens: Tokens, *, blocks: Sequence[int], steer: Steer | None) -> Tokens:
+        """Tokens after some of the encoder's blocks."""
+        for number in blocks:
+            bias = vit.patch_bias(f"blocks.{number}", tokens, steer)
+            tokens = vit.run(self.encoder.blocks[number], tokens, bias)
+        return tokens
+
+    def decode(self, features: Features, *, steer: Steer | None = None) -> MaskPrediction:
+        """Pixel decoder and transformer decoder; with gradients in training, the prediction before each layer too."""
+        supervised = self.training and torch.is_grad_enabled()
+        levels, mask_map = self.pixel_decoder(list(features.maps.values()))
+        masks, classes = self.decoder(levels, mask_map, all_predictions=supervised, steer=steer)
+        return MaskPrediction(masks, classes, self.settings.loss, point_stream(supervised))
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Scores over their sum, as they are no logits."""
+        return normalised(scores)
+
+
+def quarters(blocks: int) -> list[range]:
+    """The numbers of all blocks in four equal parts. Raises BadInput if they do not divide so."""
+    length, rest = divmod(blocks, INTERACTIONS)
+    if rest:
+        raise BadInput(f"{NAME}.encoder: {blocks} blocks are not {INTERACTIONS} equal parts; take it without adapter")
+    return [range(part * length, (part + 1) * length) for part in range(INTERACTIONS)]
