@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def save_authors(network: "EoMT", path: Path) -> None:
     """The authors' plain form: absolute weights (`delta_weights False`), and the buffers that their loader asks for."""
-    torch.save(authors_state(network), path)
+    torch.save({name: value.cpu() for name, value in authors_state(network).items()}, path)
 
 
 def save_transformers(network: "EoMT", folder: Path) -> None:
@@ -31,7 +31,7 @@ def save_transformers(network: "EoMT", folder: Path) -> None:
     config = transformers_config(network)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    state = {name: value.contiguous() for name, value in transformers_state(network).items()}
+    state = {name: value.cpu().contiguous() for name, value in transformers_state(network).items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -62,14 +62,12 @@ def transformers_state(network: "EoMT") -> State:
 
 def transformers_config(network: "EoMT") -> dict[str, Any]:
     """What transformers builds the network from. Raises BadInput for an encoder that it does not have."""
-    encoder, settings = network.encoder, network.settings
-    rotary, attention = isinstance(encoder, Eva), encoder.blocks[0].attn
+    encoder, rotary = network.encoder, isinstance(network.encoder, Eva)
     sides = {side * network.patch for side in encoder.patch_embed.grid_size}
-    fitting = rotary or encoder.no_embed_class
-    if encoder.cls_token is None or not fitting or len(sides) > 1:
+    if encoder.cls_token is None or not (rotary or encoder.no_embed_class) or len(sides) > 1:
         raise BadInput(
-            f"eomt: transformers has no EoMT on {settings.encoder} of positions for {sorted(sides)}; it takes encoders "
-            "with a class token, whose positions leave it out, for square images"
+            f"eomt: transformers has no EoMT on {network.settings.encoder} of positions for {sorted(sides)}; it takes "
+            "encoders with a class token, whose positions leave it out, for square images"
         )
     kind = "EomtDinov3" if rotary else "Eomt"
     return {
@@ -77,22 +75,38 @@ def transformers_config(network: "EoMT") -> dict[str, Any]:
         "model_type": "eomt_dinov3" if rotary else "eomt",
         "id2label": dict(enumerate(network.classes)),
         "label2id": {name: number for number, name in enumerate(network.classes)},
+        "image_size": sides.pop(),
+        **_encoder_config(network),
+        **_perceptron(network, rotary=rotary),
+        **_head_config(network),
+    }
+
+
+def _encoder_config(network: "EoMT") -> dict[str, Any]:
+    encoder = network.encoder
+    return {
         "hidden_size": encoder.embed_dim,
         "num_hidden_layers": len(encoder.blocks),
-        "num_attention_heads": attention.num_heads,
+        "num_attention_heads": encoder.blocks[0].attn.num_heads,
         "layer_norm_eps": encoder.norm.eps,
-        "image_size": sides.pop(),
         "patch_size": network.patch,
+        "num_register_tokens": encoder.num_prefix_tokens - 1,
+    }
+
+
+def _head_config(network: "EoMT") -> dict[str, Any]:
+    settings, loss = network.settings, network.settings.loss
+    return {
         "num_upscale_blocks": len(network.head.upscale),
         "num_blocks": settings.query_blocks,
         "num_queries": settings.queries,
-        "num_register_tokens": encoder.num_prefix_tokens - 1,
-        **_perceptron(network, rotary=rotary),
-        "train_num_points": settings.loss.points,
-        "oversample_ratio": settings.loss.oversample,
-        "importance_sample_ratio": settings.loss.importance,
-        **{name: getattr(settings.loss, name) for name in ("class_weight", "mask_weight", "dice_weight")},
-        "no_object_weight": settings.loss.no_object,
+        "train_num_points": loss.points,
+        "oversample_ratio": loss.oversample,
+        "importance_sample_ratio": loss.importance,
+        "class_weight": loss.class_weight,
+        "mask_weight": loss.mask_weight,
+        "dice_weight": loss.dice_weight,
+        "no_object_weight": loss.no_object,
     }
 
 
@@ -111,7 +125,7 @@ def _is_packed(network: "EoMT") -> bool:
 
 
 def _state(network: "EoMT") -> State:
-    return {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return {name: value.detach() for name, value in network.state_dict().items()}
 
 
 def _no_masks(network: "EoMT") -> torch.Tensor:
