@@ -32,7 +32,8 @@ def load_into(network: "EoMT", settings: Settings) -> None:
     found = read_or_fetch(network, settings)
     state = found.state
     if not found.whole:
-        state = {f"{ENCODER}{key}": value for key, value in encoder_state(network.encoder, found.state).items()}
+        filled = encoder_state(network.encoder, found.state, origin=settings.weights)
+        state = {f"{ENCODER}{key}": value for key, value in filled.items()}
     if settings.delta:
         found = read(weights_file(settings.delta))
         state = added(state, found, origin=settings.delta)
@@ -54,10 +55,11 @@ def read_or_fetch(network: "EoMT", settings: Settings) -> Found:
         ) from error
 
 
-def encoder_state(encoder: nn.Module, state: State) -> State:
+def encoder_state(encoder: nn.Module, state: State, *, origin: str) -> State:
     """Pre-trained tensors, in timm's names or those that timm converts, with patches and positions resampled.
 
-    The norm that a network with average pooling has behind the pooling takes the place of the last norm.
+    The norm that a network with average pooling has behind the pooling takes the place of the last norm. Raises
+    BadInput for positions of no square grid, unless they are as many as the encoder's own, or of another encoder.
     """
     state = {name: value.float() for name, value in state.items() if not name.startswith(CLASSIFIERS)}
     if "norm.weight" not in state:
@@ -65,8 +67,13 @@ def encoder_state(encoder: nn.Module, state: State) -> State:
     positions = state.get("pos_embed")
     kept = positions is not None and encoder.pos_embed is not None and positions.shape == encoder.pos_embed.shape
     if positions is not None and not kept and not _is_square(positions.shape[1], encoder):
-        raise BadInput(f"{positions.shape[1]} positions are no square grid; set size to the images' that they are of")
-    converted = import_module(type(encoder).__module__).checkpoint_filter_fn(dict(state), encoder)
+        raise BadInput(
+            f"{origin}: {positions.shape[1]} positions are no square grid; set size to the images' that they are of"
+        )
+    try:
+        converted = import_module(type(encoder).__module__).checkpoint_filter_fn(dict(state), encoder)
+    except RuntimeError as error:  # of shapes
+        raise BadInput(f"{origin}: its positions or patches are those of another encoder; name it") from error
     return converted | ({"pos_embed": positions} if kept else {})
 
 
@@ -94,7 +101,8 @@ def fit(network: "EoMT", state: State, *, whole: bool, new_classes: bool, origin
     if whole:
         parts = {name.removeprefix(ENCODER): value for name, value in state.items() if name.startswith(ENCODER)}
         rest = {name: value for name, value in state.items() if not name.startswith(ENCODER)}
-        state = rest | {f"{ENCODER}{key}": value for key, value in encoder_state(network.encoder, parts).items()}
+        filled = encoder_state(network.encoder, parts, origin=origin)
+        state = rest | {f"{ENCODER}{key}": value for key, value in filled.items()}
     free = CLASS_HEAD if new_classes else () if whole else ("queries", "head.")
     state = {name: value for name, value in state.items() if not name.startswith(free)}
     state |= {name: value for name, value in own.items() if name.startswith(free)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def save_authors(network: "EoMT", path: Path) -> None:
     """The authors' plain form: absolute weights (`delta_weights False`), and the buffers that their loader asks for."""
-    torch.save(authors_state(network), path)
+    torch.save({name: value.cpu() for name, value in authors_state(network).items()}, path)
 
 
 def save_transformers(network: "EoMT", folder: Path) -> None:
@@ -31,7 +31,7 @@ def save_transformers(network: "EoMT", folder: Path) -> None:
     config = transformers_config(network)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    state = {name: value.contiguous() for name, value in transformers_state(network).items()}
+    state = {name: value.cpu().contiguous() for name, value in transformers_state(network).items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -111,7 +111,7 @@ def _is_packed(network: "EoMT") -> bool:
 
 
 def _state(network: "EoMT") -> State:
-    return {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return {name: value.detach() for name, value in network.state_dict().items()}
 
 
 def _no_masks(network: "EoMT") -> torch.Tensor:
