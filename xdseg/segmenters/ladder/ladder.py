@@ -37,6 +37,8 @@ class ViTMask2Former(Segmenter):
         self.settings, self.classes = settings, tuple(classes)
         shape = {"patch": settings.patch, "size": settings.size, "drop_path": settings.drop_path}
         self.encoder = vit.create(settings.encoder, segmenter=NAME, **shape)
+        for block in self.encoder.blocks:
+            block.attn.fused_attn = settings.fused
         self.patch, width = vit.patch_side(self.encoder), self.encoder.embed_dim
         if self.patch not in SIDES:
             raise BadInput(f"{NAME}.patch: {self.patch} pixels; take {' or '.join(map(str, SIDES))}")
