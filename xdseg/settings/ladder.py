@@ -22,6 +22,9 @@ class ViTMask2Former(Settings):
     size: int | tuple[int, int] | None = Field(
         None, description="side, or [height, width], of the images that positions are stored for; null: the encoder's"
     )
+    fused: bool = Field(
+        True, description="the encoder's attention as one kernel; false suits small images on a CPU, see EoMT's"
+    )
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, rising from 0")
 
     adapter: bool = Field(True, description="ViT-Adapter; else a pyramid of the last patches")

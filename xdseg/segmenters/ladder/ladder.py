@@ -16,6 +16,7 @@ from xdseg.errors import BadInput
 from xdseg.segmenters import vit
 from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter, Site, Steer
 from xdseg.segmenters.ladder.adapter import INTERACTIONS, Adapter
+from xdseg.segmenters.ladder.encoder_weights import fill_encoder
 from xdseg.segmenters.ladder.pixel_decoder import PixelDecoder, Projections
 from xdseg.segmenters.ladder.pyramid import Pyramid
 from xdseg.segmenters.ladder.spatial_prior import STRIDES
@@ -24,7 +25,7 @@ from xdseg.segmenters.mask_prediction import MaskPrediction, normalised, point_s
 from xdseg.segmenters.vit import Tokens
 from xdseg.settings.ladder import ViTMask2Former as Settings
 
-NAME = "vit-mask2former"
+NAME, ENCODER = "vit-mask2former", "encoder."
 SIDES = (4, 8, 16, 32)  # of patches that the strides of the maps are made of by whole halvings
 
 
@@ -36,6 +37,8 @@ class ViTMask2Former(Segmenter):
         self.settings, self.classes = settings, tuple(classes)
         shape = {"patch": settings.patch, "size": settings.size, "drop_path": settings.drop_path}
         self.encoder = vit.create(settings.encoder, segmenter=NAME, **shape)
+        for block in self.encoder.blocks:
+            block.attn.fused_attn = settings.fused
         self.patch, width = vit.patch_side(self.encoder), self.encoder.embed_dim
         if self.patch not in SIDES:
             raise BadInput(f"{NAME}.patch: {self.patch} pixels; take {' or '.join(map(str, SIDES))}")
@@ -43,13 +46,20 @@ class ViTMask2Former(Segmenter):
         if settings.adapter:
             self.quarters = quarters(len(self.encoder.blocks))
             self.encoder.norm.requires_grad_(False)  # its files hold it, but the adapter reads what comes before it
-            heads = settings.adapter_heads or self.encoder.blocks[0].attn.num_heads
-            self.adapter = Adapter(width, heads=heads, settings=settings)
+            self.adapter = Adapter(width, heads=self.adapter_heads(), settings=settings)
         else:
             self.pyramid = Pyramid(width, patch=self.patch, strides=self.strides)
         levels = len(self.strides) - 1  # the finest is for the masks
         self.pixel_decoder = (PixelDecoder if settings.pixel_decoder else Projections)(width, settings, levels=levels)
         self.decoder = TransformerDecoder(settings, levels=levels, classes=len(self.classes))
+
+    def adapter_heads(self) -> int:
+        """Heads of the adapter's attention. Raises BadInput if they do not share its width evenly."""
+        heads = self.settings.adapter_heads or self.encoder.blocks[0].attn.num_heads
+        inner = round(self.encoder.embed_dim * self.settings.adapter_ratio)
+        if inner % heads:
+            raise BadInput(f"{NAME}.adapter_heads: {heads} do not divide {inner}, adapter_ratio of the encoder's width")
+        return heads
 
     def describe(self) -> Description:
         """Maps of several strides. Sites: blocks of the encoder, and the decoder's attention to maps."""
@@ -85,6 +95,14 @@ class ViTMask2Former(Segmenter):
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores over their sum, as they are no logits."""
         return normalised(scores)
+
+    def layer_of(self, parameter: str) -> int | None:
+        """Block of the encoder whose learning rate a parameter shares; None for the last norm and all that is new."""
+        return vit.block_of(parameter.removeprefix(ENCODER)) if parameter.startswith(ENCODER) else None
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder as the setting says."""
+        fill_encoder(self.encoder, self.settings, segmenter=NAME)
 
 
 def quarters(blocks: int) -> list[range]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdseg.segmenters.contract import Size
 from xdseg.segmenters.ladder.deformable_attention import DeformableAttention, centres
 from xdseg.segmenters.ladder.sequences import flat, sines, size_of, unflat
 from xdseg.settings.ladder import ViTMask2Former as Settings
@@ -38,10 +39,8 @@ class PixelDecoder(nn.Module):
         sizes = [size_of(x) for x in coarser]
         cells = flat([projection(x) for projection, x in zip(self.projections, coarser, strict=True)])
         places = centres(sizes, cells.device)
-        positions = [
-            sines(size, cells.shape[-1], cells.device) + level for size, level in zip(sizes, self.levels, strict=True)
-        ]
-        positions = torch.cat(positions)
+        waves = [sines(size, cells.shape[-1], cells.device) for size in sizes]
+        positions = torch.cat([wave + level for wave, level in zip(waves, self.levels, strict=True)])
         for layer in self.layers:
             cells = layer(cells, positions, places, sizes)
         levels = unflat(cells, sizes)
@@ -57,14 +56,12 @@ class PixelLayer(nn.Module):
         dim, heads = settings.dim, settings.heads
         self.attention = DeformableAttention(dim, heads=heads, levels=levels, points=settings.pixel_points, inner=dim)
         self.attention_norm, self.feedforward_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.widen, self.narrow = (
-            nn.Linear(dim, settings.pixel_feedforward),
-            nn.Linear(settings.pixel_feedforward, dim),
-        )
+        hidden = settings.pixel_feedforward
+        self.widen, self.narrow = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
         for layer in (self.widen, self.narrow):
             nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, cells: Tensor, positions: Tensor, places: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    def forward(self, cells: Tensor, positions: Tensor, places: Tensor, sizes: Sequence[Size]) -> Tensor:
         """Cells (B, N, dim) with their positions (N, dim) and places (N, 2)."""
         cells = self.attention_norm(cells + self.attention(cells + positions, places, cells, sizes))
         return self.feedforward_norm(cells + self.narrow(F.relu(self.widen(cells))))
