@@ -155,8 +155,9 @@ class Context:
 
 def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
     identity = settings.identity()
-    if weights := identity.get("weights"):  # a file is what is in it, wherever it lies
-        identity["weights"] = weights_identity(weights)
+    for key in ("weights", "delta"):
+        if file := identity.get(key):  # a file is what is in it, wherever it lies
+            identity[key] = weights_identity(file)
     return {"kind": kind, "version": registry[kind].version, "settings": identity}
 
 

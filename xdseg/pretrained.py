@@ -12,7 +12,8 @@ from pathlib import Path
 from xdseg.errors import BadInput
 from xdseg.files import file_digest
 
-PUBLISHED = ("imagenet",)  # fetched by the library that publishes them
+IMAGENET, TIMM = "imagenet", "timm"  # fetched by the library that publishes them
+PUBLISHED = (IMAGENET, TIMM)
 DIGEST = "weights_sha256"
 
 

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from xdseg.errors import BadInput
-from xdseg.pretrained import PUBLISHED, check_content, weights_file
+from xdseg.pretrained import IMAGENET, check_content, weights_file
 from xdseg.segmenters.weights import fit, read_weights
 
 CLASSIFIERS = ("fc.", "head.")  # of ImageNet: of a ResNet, of a Mix Transformer; they have no place here
@@ -21,7 +21,7 @@ def fill(encoder: nn.Module, weights: str | None, *, name: str, segmenter: str) 
     """
     if weights is None:
         return
-    found = _published(name, weights, segmenter) if weights in PUBLISHED else _from_file(weights_file(weights), encoder)
+    found = _published(name, weights, segmenter) if weights == IMAGENET else _from_file(weights_file(weights), encoder)
     fit(encoder, {key: value for key, value in found.items() if not key.startswith(CLASSIFIERS)}, origin=weights)
 
 
