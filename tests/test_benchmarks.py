@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
+
+from xdseg.data.decoding import map_ids
+from xdseg.datasets.listing import found, missing
 
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = {
@@ -17,6 +22,7 @@ SCRIPTS = {
     "loader": {"loader_jpeg", "loader_png"},
     "train_step": {"train_step_deeplabv3plus"},
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
+    "dataset_check": {"again_command", "again_process", "map_sequential"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -34,7 +40,7 @@ def module(monkeypatch: pytest.MonkeyPatch):
         return found
 
     yield load
-    for name in ("measure", "images"):
+    for name in ("measure", "images", "dataset_arms", "dataset_project", "dataset_tree"):
         sys.modules.pop(name, None)
 
 
@@ -139,3 +145,76 @@ def test_overheads_are_read_from_what_the_workflow_leaves(module, tmp_path):
         "job        count\n-------  -------\nall            1\ntrain         12\ntotal         13\n\nother line 5 x\n"
     )
     assert pipeline.planned(said) == {"all": 1, "train": 12, "total": 13}
+
+
+def test_all_checks_find_the_same_and_a_second_one_leaves_the_lock(module, tmp_path):
+    """A tree in GTA5's layout: ids and sizes by hand, plain and saving checks equal to ours, the lock byte for byte."""
+    check = module("dataset_check")
+    pairs = check.write_tree(tmp_path / "gta5", height=32, width=64, pairs=3, distinct=2)
+    with Image.open(pairs[0][1]) as label:
+        ids = check.np.array(label)
+        assert label.mode == "P" and ids.shape == (32, 64) and not set(ids.flat) - {0, *check.cityscapes.SCORED}
+    check.project.prepare(tmp_path, 3)
+    before, ours = check.project.lock(tmp_path), check.project.looks(tmp_path, 3)
+    assert ours[0][:2] == (True, sorted(set(ids.flat))) and ours[0] == ours[2] != ours[1]
+    assert json.loads(before["data/locks/gta5.json"])["domains"]["gta5"]["splits"]["full"]["pixels"] == 3 * 32 * 64
+    check.check_equal(ours, {"plain": check.arms.alone(check.arms.decoded, pairs)})
+    check.check_equal(ours, {"saving": check.arms.pooled(check.arms.verified, pairs)})
+    check.project.overlay(tmp_path, 3)
+    check.project.command(tmp_path)
+    check.project.process(tmp_path, 3)
+    assert check.project.lock(tmp_path) == before
+    check.project.forget(tmp_path)
+    check.project.process(tmp_path, 3)
+    assert check.project.lock(tmp_path) == before
+
+
+def test_checks_and_mappings_that_differ_are_not_compared(module, monkeypatch):
+    """A check that misses an id, or a mapping that takes one id for another on the way, is no figure."""
+    check = module("dataset_check")
+    one, other = (True, [0, 7], "a", "b"), (True, [7], "a", "b")
+    check.check_equal([one], {"loop": [one]})
+    with pytest.raises(SystemExit, match="loop and ours find other"):
+        check.check_equal([one], {"loop": [other], "pool": [one]})
+    raw = check.np.arange(256, dtype=check.np.uint8).reshape(16, 16)
+    check.check_mappings([raw, raw[:, ::-1], raw[3:9, 2:5]])
+
+    def in_place(raw, table):
+        out = raw.copy()
+        for old in check.cityscapes.SCORED:
+            out[out == old] = table[old]  # 8, sidewalk, becomes 1; 11, building, becomes 2; 7 became 0 before
+        return check.np.where(raw == 33, 0, out)
+
+    monkeypatch.setitem(check.arms.MAPPINGS, "in place", in_place)
+    with pytest.raises(SystemExit, match="in place and sequential map to other classes"):
+        check.check_mappings([raw])
+
+
+def test_mapping_figures_are_ratios_per_round(module):
+    """By hand: 10 and 12 ms beside 2 and 3 ms are 5 × and 4 ×; the sequential one alone bears a bound."""
+    figures = {f.name: f for f in module("dataset_check").map_figures({"ours": [2, 3], "sequential": [10, 12]})}
+    assert figures["map_sequential"].rounds == [5, 4] and figures["map_sequential"].least == 5
+    assert [name for name, figure in figures.items() if figure.bound] == ["map_sequential"]
+    assert figures["ms_map_ours"].rounds == [2000, 3000]
+
+
+def test_what_is_fast_lists_and_maps_as_the_plain_way_does(tmp_path):
+    """Links, hidden files and folders, names that sort otherwise as text than part by part; a mapped view is a copy."""
+    for folder in ("a", "a-b", ".hidden", "z z"):
+        (tmp_path / folder / "dir.png").mkdir(parents=True)
+        for name in ("1.png", ".2.png", "1.PNG", "x_1.png", "1-b.png"):
+            (tmp_path / folder / name).touch()
+        (tmp_path / folder / "broken.png").symlink_to("nowhere")
+        (tmp_path / folder / "circle.png").symlink_to("circle.png")
+        (tmp_path / folder / "link.png").symlink_to("1.png")
+    (tmp_path / "linked").symlink_to("a")
+    for pattern in ("*.png", "*/*.png", "*/x_[0-9].png", "a/*.png", "**/*.png", "*/1.png/*"):
+        globbed = sorted(p for p in tmp_path.glob(pattern) if p.is_file() and not p.name.startswith("."))
+        assert found(tmp_path, pattern) == globbed, pattern
+    paths = [*sorted(tmp_path.glob("*/*")), tmp_path / "none/1.png", tmp_path / "a/none.png"]
+    assert list(missing(paths)) == [path for path in paths if not path.is_file()]
+    table = np.random.default_rng(0).integers(0, 256, 256, dtype=np.uint8)
+    raw = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
+    for view in (raw, raw.T, raw[3:9, ::-2], raw[:0]):
+        mapped = map_ids(view, table)
+        assert np.array_equal(mapped, table[view]) and mapped.dtype == np.uint8 and mapped.flags.writeable
