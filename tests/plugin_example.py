@@ -134,7 +134,7 @@ class Spy(Adaptation):
 
 
 class Steering(Adaptation):
-    """A bias of `weight` at the toy's gate."""
+    """A bias of `weight` at every site: the same for all queries and keys, so that it fits any."""
 
     def __init__(self, settings, description):
         super().__init__()
@@ -143,7 +143,7 @@ class Steering(Adaptation):
     def steer(self, step):
         """Constant bias, or none at weight 0."""
         weight = self.weight
-        return (lambda site, features, keys: torch.full((1, 1, *keys), weight)) if weight else None
+        return (lambda site, features, keys: torch.full((1, 1, 1, 1), weight)) if weight else None
 
 
 class SelfTraining(Adaptation):

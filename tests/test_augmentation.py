@@ -8,14 +8,18 @@ import pytest
 import tiny_jobs
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from xdseg.data.augmentation import Augmenter, Draw, Frame, choose_window, draw_frame, largest_share
+from xdseg.data.augmentation import Augmenter, Draw
+from xdseg.data.crops import Frame, choose_window, draw_frame, largest_share
+from xdseg.data.distortion import draw_changes
 from xdseg.data.loading import Batch, Epochs, Labelled, StepBatches, Unlabelled, load
 from xdseg.data.store import write_store
 from xdseg.data.tensors import PADDING, denormalise, normalise, resize_image, resize_labels
 from xdseg.errors import BadInput
 from xdseg.settings.sizes import ImageSize
-from xdseg.settings.training import Augmentation, Blur, Jitter
+from xdseg.settings.training import Augmentation, Blur, Distortion, Jitter
 from xdseg.training.streams import generator, seed_of
 
 STRONG = Augmentation(crop=24, scale=(0.5, 2.0), jitter=Jitter(probability=1), blur=Blur(probability=1))
@@ -275,3 +279,135 @@ def test_no_size_of_a_crop(crop):
     """A side, [height, width] or null."""
     with pytest.raises(ValidationError, match="expected a side"):
         Augmentation(crop=crop)
+
+
+@pytest.mark.parametrize(
+    ("shape", "crop", "lowest", "highest"),
+    [
+        ((1024, 2048), 1024, 0.25, 1.0),  # Cityscapes: half its size fits
+        ((512, 683), 512, 0.375, 1.5),  # ADE20K, where 512/683 fits
+        ((683, 512), 512, 0.375, 1.5),
+        ((256, 256), 512, 1.0, 4.0),
+        ((600, 600), [300, 900], 0.25, 1.0),  # the height binds
+    ],
+)
+def test_scale_relative_to_what_fits(shape, crop, lowest, highest):
+    """EoMT's factors 0.5 to 2, of the largest size within the crop, reach all of the effective range and no more."""
+    settings = Augmentation(crop=crop, scale_of="fit")
+    height = settings.crop_size[0]
+    factors = [height / draw_frame(shape, settings, draws(seed)).covers[0] for seed in range(1000)]
+    assert lowest * 0.999 <= min(factors) <= lowest * 1.02
+    assert highest * 0.98 <= max(factors) <= highest * 1.002
+    assert np.mean(factors) == pytest.approx((lowest + highest) / 2, rel=0.04), "uniform in the factor"
+
+
+@pytest.mark.parametrize("shape", [(1024, 2048), (512, 683), (713, 512), (375, 500)])
+@pytest.mark.parametrize("scale", [0.5, 0.77, 1.0])
+def test_fitting_sizes_are_torchvisions(shape, scale):
+    """Up to factor 1 the whole image is seen, at ScaleJitter's size but for a pixel, which it rounds down."""
+    settings = Augmentation(crop=512, scale=(scale, scale), scale_of="fit")
+    window = draw_frame(shape, settings, draws()).place(shape, draws())
+    theirs = v2.ScaleJitter((512, 512), (scale, scale)).make_params([tv_tensors.Image(torch.empty(3, *shape))])["size"]
+    assert (window.height, window.width) == shape
+    assert all(abs(mine - other) <= 1 for mine, other in zip(window.size, theirs, strict=True))
+
+
+def test_fit_is_of_the_resized_image():
+    """Of a domain that is resized the factor counts from there: what is stored at twice the size is covered twice."""
+    settings = Augmentation(crop=64, scale=(1, 1), scale_of="fit")
+    assert draw_frame((64, 128), settings, draws()).covers == (128, 128)
+    assert draw_frame((128, 256), settings, draws(), resize=(64, 128)).covers == (256, 256)
+
+
+def test_fit_needs_a_crop():
+    """Without a crop there is nothing to fit into."""
+    with pytest.raises(ValidationError, match="scale_of fit needs a crop to fit into"):
+        Augmentation(crop=None, scale_of="fit")
+
+
+def test_padding_may_be_black():
+    """Zero around a 40 x 60 image in a 64 crop, for labelled and unlabelled images; labels are ignored as before."""
+    image, labels = scene()
+    settings = Augmentation(crop=64, scale=(1, 1), padding="zero")
+    crop, ids = Augmenter(settings).labelled(image, labels, Draw(0, "source/0", 0))
+    alone = Augmenter(settings).unlabelled(image, Draw(0, "source/0", 0))
+    assert torch.equal(crop, alone) and crop[:, :40, :60].min() == 30
+    assert (crop[:, 40:] == 0).all() and (crop[:, :, 60:] == 0).all()
+    assert (ids[40:] == 255).all() and (ids[:, 60:] == 255).all() and (ids[:40, :60] < 3).all()
+
+
+SCENE = np.zeros((40, 60, 3), np.uint8)
+
+
+def one_corner(ignore=255):
+    """40 x 200 pixels, of which the left tenth is labelled."""
+    labels = np.full((40, 200), ignore, np.uint8)
+    labels[:, :20] = 1
+    return np.zeros((40, 200, 3), np.uint8), labels
+
+
+@pytest.mark.parametrize("ignore", [255, 9])
+def test_crops_without_a_label_are_drawn_again(ignore):
+    """Where a tenth of the image is labelled, each crop shows some of it if that is asked for; else few do."""
+    shown = []
+    for asked in (False, True):
+        augmenter = Augmenter(Augmentation(crop=20, labelled_only=asked), ignore_index=ignore)
+        crops = [augmenter.labelled(*one_corner(ignore), Draw(0, "s", step))[1] for step in range(40)]
+        shown.append(sum(int((crop != 255).any()) for crop in crops))
+    assert shown[0] < 20 and shown[1] == 40
+
+
+def test_redrawn_crops_have_a_scale_and_a_flip_of_their_own():
+    """As in EoMT all is drawn again: the crops are those of free draws that happen to show a label.
+
+    Of 60 columns the first six are labelled, which a small scale, that sees more of the image, finds more often:
+    crops whose place alone was drawn again would have the scales of all draws, and fewer labelled pixels.
+    """
+    labels = np.full((40, 60), 255, np.uint8)
+    labels[:, :6] = 1
+    found = {}
+    for asked, steps in ((True, 600), (False, 3000)):
+        augmenter = Augmenter(Augmentation(crop=20, scale=(0.5, 2), labelled_only=asked))
+        crops = [augmenter.labelled(SCENE, labels, Draw(0, "s", step))[1] == 1 for step in range(steps)]
+        rows = [crop.any(0) for crop in crops if crop.any()]
+        narrow = np.mean([row.sum() <= 3 for row in rows])
+        found[asked] = (narrow, np.mean([row[-1].item() and not row[0].item() for row in rows]))
+        assert (len(rows) == steps) == asked
+    assert found[True] == pytest.approx(found[False], abs=0.06)
+
+
+def test_image_without_labels_ends():
+    """Where no pixel is labelled the last draw is taken; a first draw with labels is the one that would be taken."""
+    image, labels = one_corner()
+    asked = Augmenter(Augmentation(crop=20, labelled_only=True))
+    _, crop = asked.labelled(image, np.full_like(labels, 255), Draw(0, "s", 0))
+    assert (crop == 255).all()
+    free, pair = Augmenter(Augmentation(crop=20)), scene()
+    assert torch.equal(asked.labelled(*pair, Draw(0, "s", 1))[0], free.labelled(*pair, Draw(0, "s", 1))[0])
+    assert torch.equal(asked.unlabelled(image, Draw(0, "s", 2)), free.unlabelled(image, Draw(0, "s", 2)))
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_published_order_of_eomt(step):
+    """At the scale that just fits: torchvision's changes on the whole image, mirrored, black below; byte for byte."""
+    image = np.random.default_rng(5).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    labels = np.random.default_rng(6).integers(0, 5, (32, 64)).astype(np.uint8)
+    distortion = Distortion(probability=0.8)
+    settings = Augmentation(
+        crop=64, scale=(1, 1), scale_of="fit", flip=1, padding="zero", labelled_only=True, distortion=distortion
+    )
+    found, ids = Augmenter(settings).labelled(image, labels, Draw(0, "source/0", step))
+    whole = torch.from_numpy(image).permute(2, 0, 1)
+    for name, amount in draw_changes(distortion, generator(0, "distortion/source/0", step)):
+        whole = getattr(v2.functional, f"adjust_{name}")(whole, amount)
+    whole = v2.functional.pad(v2.functional.horizontal_flip(whole), [0, 0, 0, 32])
+    assert torch.equal(found, whole)
+    assert torch.equal(ids[:32], torch.from_numpy(labels).flip(-1)) and (ids[32:] == 255).all()
+
+
+def test_new_augmentations_move_no_old_fingerprint():
+    """At their defaults they are in no identity; said, they are in it as they are said."""
+    assert Augmentation(crop=8).identity() == {"crop": 8}
+    assert Augmentation(crop=8, jitter={}).identity() == {"crop": 8, "jitter": {}}
+    said = {"crop": 8, "scale_of": "fit", "padding": "zero", "labelled_only": True, "distortion": {"of": "crop"}}
+    assert Augmentation(**said).identity() == said

@@ -8,8 +8,9 @@ import pytest
 from conftest import small_config
 
 from xdseg.canonical import short
-from xdseg.cells import Context, Pair, expand, find_run, predictions_path
+from xdseg.cells import Context, Pair, find_run, predictions_path
 from xdseg.errors import BadInput
+from xdseg.grid import expand
 from xdseg.params import merge, parse
 from xdseg.workflow import Plan
 
@@ -264,3 +265,31 @@ def test_config_is_not_changed_by_parsing():
     before = copy.deepcopy(config)
     parse(config)
     assert config == before
+
+
+def test_a_grid_of_parts_is_their_union(project):
+    """More seeds of one method and one more pair of another; what two parts name is one cell."""
+    also = [{"methods": ["source-only"], "seeds": [0, 1, 2]}, {"methods": ["source-aug"], "pairs": ["b->a"]}]
+    grid = {"methods": ["source-only", "source-aug"], "pairs": ["a->b"], "also": also}
+    found = {(cell.method, str(cell.pair), cell.seed) for cell in expand(context(grid=grid)).cells}
+    assert found == {
+        *(("source-only", "a->b", seed) for seed in (0, 1, 2)),
+        ("source-aug", "a->b", 0),
+        ("source-aug", "b->a", 0),
+    }
+    assert len(expand(context(grid=grid)).cells) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ({"methods": ["source-olny"]}, "grid.also[0].methods: unknown 'source-olny'; did you mean 'source-only'?"),
+        ({"methods": ["source-only"], "seeds": [1, 1]}, "grid.also[0].seeds: name at least one, and each once"),
+        ({"methods": ["source-only"], "pairs": ["a->z"]}, "grid.also[0].pairs: a->z: no domain 'z'"),
+    ],
+)
+def test_faults_of_a_part_are_named(project, part, line):
+    """The number of the part stands in the key."""
+    with pytest.raises(BadInput) as error:
+        expand(context(grid={"pairs": ["a->b"], "also": [part]}))
+    assert line in str(error.value)

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from tiny_runs import fit, interrupted
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.cli import main
 from xdseg.data.loading import StepBatches
+from xdseg.grid import expand
 from xdseg.params import parse
 from xdseg.training.loop import Run
 from xdseg.training.step import Step

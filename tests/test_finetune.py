@@ -12,9 +12,10 @@ from conftest import ROOT, small_config
 from safetensors.torch import load_file
 from tiny_runs import fit
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.cli import main
 from xdseg.errors import BadInput
+from xdseg.grid import expand
 from xdseg.params import merge, parse, read_yaml
 from xdseg.settings.training import Training
 from xdseg.workflow import Plan, cache_path

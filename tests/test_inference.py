@@ -1,5 +1,6 @@
 """Windows, averages and class ids of whole images, by hand."""
 
+import math
 import subprocess
 import sys
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import tiny_jobs
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
-from xdseg.data.tensors import denormalise
+from xdseg.data.tensors import denormalise, normalise
 from xdseg.errors import BadInput
-from xdseg.evaluation.inference import class_ids, scores_of, slide, window_offsets
+from xdseg.evaluation.inference import class_ids, cover, cover_offsets, scores_of, slide, window_offsets
 from xdseg.evaluation.sizes import sized
 from xdseg.params import checked
 from xdseg.segmenters.build import build_segmenter
@@ -192,3 +195,157 @@ def test_precision_of_inference():
     full, half = (scores_of(network, image, settings=WHOLE, precision=p) for p in ("fp32", "bf16"))
     assert half.dtype == torch.float32 and not torch.equal(full, half)
     torch.testing.assert_close(full, half, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "expected"),
+    [
+        (2048, 1024, [0, 1024]),  # Cityscapes: no overlap
+        (683, 512, [0, 171]),  # ADE20K
+        (1024, 1024, [0]),
+        (700, 1024, [0]),
+        (2049, 1024, [0, 512, 1025]),  # 512.5 goes down
+        (1366, 512, [0, 427, 854]),
+        (5, 2, [0, 1, 3]),
+        (303, 100, [0, 67, 135, 203]),  # in floats the last one is 202, and the last pixel is seen by none
+    ],
+)
+def test_fewest_windows_by_hand(length, window, expected):
+    """As many as are needed, evenly spread, the last one flush with the border."""
+    assert cover_offsets(length, window=window) == expected
+
+
+@pytest.mark.parametrize("window", [512, 640, 1024, 1280])
+def test_fewest_windows_are_eomts(window):
+    """At its own windows, EoMT's rule in floats gives the same for every length up to six windows."""
+    for length in range(window, 6 * window + 1):
+        count = math.ceil(length / window)
+        overlap = (count * window - length) / (count - 1) if count > 1 else 0
+        published = [int(number * (window - overlap)) for number in range(count)]
+        assert cover_offsets(length, window=window) == published, length
+
+
+def test_windows_that_cover_have_no_gap():
+    """For every length and window: from the first pixel to the last, no window is needless or leaves the image."""
+    for window in range(1, 14):
+        for length in range(1, 60):
+            starts = cover_offsets(length, window=window)
+            seen = {pixel for start in starts for pixel in range(start, min(start + window, length))}
+            assert seen == set(range(length)) and len(starts) == max(1, math.ceil(length / window))
+            assert starts[-1] == max(length - window, 0)
+
+
+def test_covering_windows_are_averaged_by_hand():
+    """Windows of 2 on a row of 3 start at 0 and 1; by their order they score 10 and 30, so 10, 20, 30 is the mean."""
+    values = iter((10.0, 30.0))
+    stub = Stub(lambda images: torch.full((1, 1, *images.shape[-2:]), next(values)))
+    assert cover(stub, torch.zeros(1, 3, 1, 3), window=2).tolist() == [[[[10, 20, 30]]]]
+    assert stub.sizes == [(1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "sizes", "starts"),
+    [
+        ((1024, 2048), 1024, [(1024, 1024)] * 2, [0, 1024]),
+        ((512, 683), 512, [(512, 512)] * 2, [0, 171]),
+        ((683, 512), 512, [(512, 512)] * 2, [0, 171]),
+        ((300, 400), 512, [(512, 512)] * 2, [0, 171]),  # enlarged to 512 x 683
+        ((64, 64), 32, [(32, 32)], [0]),
+    ],
+)
+def test_windows_of_eomt(shape, window, sizes, starts):
+    """The short side becomes the window's, whether that is up or down; squares along the long side show all of it."""
+    seen = []
+    stub = Stub(lambda images: seen.append(images) or images)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    scores = scores_of(stub, image, settings=Inference(mode="cover", window=window, size=window))
+    assert stub.sizes == sizes and sorted(scores.shape[-2:])[0] == window
+    for start, shown in zip(starts, seen, strict=True):
+        where = scores[..., start : start + window] if shape[1] >= shape[0] else scores[..., start : start + window, :]
+        torch.testing.assert_close(where, shown, msg="the average of equal scores is the score")
+
+
+@pytest.mark.parametrize("shape", [(512, 683), (1024, 2048), (375, 500), (500, 375), (333, 1000), (1080, 1920)])
+def test_size_of_eomt(shape):
+    """The short side's length gives EoMT's sizes: rounded products with the larger of the two ratios."""
+    for side in (512, 640, 1024):
+        factor = max(side / shape[0], side / shape[1])
+        assert sized(shape, side) == tuple(round(length * factor) for length in shape)
+
+
+def toy_and_image(shape):
+    """A drawn network and an image."""
+    network = build_segmenter("toy", tiny_jobs.segmenter_settings("toy"), tiny_jobs.CLASSES, seed=0).eval()
+    return network, np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(32, 70), (45, 32), (20, 41)])
+@torch.no_grad()
+def test_whole_procedure_of_eomt(shape):
+    """Pillow's resizing, squares, sums over counts, bilinear back, argmax: the ids differ on less than 1% of pixels.
+
+    Pillow and torch round resized pixels to neighbouring values at times; where nothing is resized all ids are equal.
+    """
+    network, image = toy_and_image(shape)
+    factor = 32 / min(shape)
+    size = tuple(round(side * factor) for side in shape)
+    resized = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    pixels = normalise(torch.from_numpy(resized).permute(2, 0, 1))[None]
+    axis = 2 if size[0] > size[1] else 3
+    count = math.ceil(max(size) / 32)
+    overlap = (count * 32 - max(size)) / (count - 1)
+    total, counts = torch.zeros(1, 3, *size), torch.zeros(1, 3, *size)
+    for number in range(count):
+        start = int(number * (32 - overlap))
+        total.narrow(axis, start, 32).add_(network.predict(pixels.narrow(axis, start, 32)))
+        counts.narrow(axis, start, 32).add_(1)
+    theirs = F.interpolate(total / counts, shape, mode="bilinear").argmax(1)[0].numpy()
+    ours = class_ids(network, image, settings=Inference(mode="cover", window=32, size=32), size=shape)
+    assert (ours != theirs).mean() < (0.01 if factor != 1 else 1e-9)
+    assert len(np.unique(ours)) > 1, "an image of one class would show nothing"
+
+
+@pytest.mark.parametrize("asked", [{"mode": "cover", "window": 32}, {"mode": "slide", "window": 32, "stride": 12}])
+@pytest.mark.parametrize("per_pass", [2, 3, 99])
+def test_windows_in_one_pass(asked, per_pass):
+    """Stacked windows give the scores of single ones, but for the last bits, in fewer passes."""
+    network, image = toy_and_image((40, 90))
+    alone = scores_of(network, image, settings=Inference(**asked))
+    together = scores_of(network, image, settings=Inference(**asked, windows_per_pass=per_pass))
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    stub = Stub(lambda images: images)
+    scores_of(stub, image, settings=Inference(**asked, windows_per_pass=per_pass))
+    windows = 6 if asked["mode"] == "cover" else 2 * len(window_offsets(90, window=32, stride=12))
+    assert len(stub.sizes) == math.ceil(windows / per_pass)
+
+
+def test_windows_of_a_batch_in_one_pass():
+    """Two images in windows of two per pass keep their scores apart."""
+    images = torch.rand(2, 3, 4, 10)
+    stub = Stub(lambda windows: windows)
+    torch.testing.assert_close(slide(stub, images, window=4, stride=3, per_pass=2), images)
+    torch.testing.assert_close(cover(stub, images, window=4, per_pass=2), images)
+    assert stub.sizes == [(4, 4)] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "cover"}, "mode cover needs window, and finds the stride itself"),
+        ({"mode": "cover", "window": 4, "stride": 2}, "mode cover needs window, and finds the stride itself"),
+        ({"window": 4}, "window and stride belong to mode slide, window alone to cover"),
+        ({"windows_per_pass": 2}, "windows_per_pass belongs to modes slide and cover"),
+    ],
+)
+def test_settings_of_windows_that_cannot_be(settings, message):
+    """What a mode needs, and what it does not know."""
+    with pytest.raises(BadInput, match=message):
+        checked(Inference, settings, "inference")
+
+
+def test_covering_windows_in_identity_and_record():
+    """The number of windows per pass stands there only where it is said."""
+    asked = {"mode": "cover", "size": 512, "window": 512}
+    assert Inference(**asked).identity() == asked
+    assert Inference(**asked).model_dump(mode="json") == asked | {"stride": None}
+    assert Inference(**asked, windows_per_pass=4).identity() == asked | {"windows_per_pass": 4}

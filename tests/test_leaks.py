@@ -13,8 +13,9 @@ import pytest
 from conftest import REAL_DATA, edit_suite_file, small_config, write_suite_file
 from PIL import Image
 
-from xdseg.cells import Context, expand, predictions_path
+from xdseg.cells import Context, predictions_path
 from xdseg.cli import main
+from xdseg.grid import expand
 from xdseg.params import parse
 from xdseg.workflow import Plan, cache_path
 

@@ -3,8 +3,10 @@
 import pytest
 from conftest import ROOT, small_config
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.errors import BadInput
+from xdseg.grid import expand
+from xdseg.likeness import take_over_domains
 from xdseg.params import parse, read_yaml
 
 
@@ -92,3 +94,24 @@ def test_every_segmenter_has_the_rows_of_the_default_one(segmenter):
     for name, method in methods.items():
         for other in (method.host, method.floor, method.ceiling, method.start):
             assert other is None or methods[other].segmenter == method.segmenter, name
+
+
+SUITES = {
+    "one": {"kind": "public", "classes": "cityscapes", "domains": {"a": {"dataset": "gta5"}, "b": {"dataset": "acdc"}}},
+    "two": {"kind": "public", "like": "one", "classes": "cityscapes-16", "domains": {"b": {"part": "fog"}}},
+}
+
+
+def test_a_suite_takes_over_domains():
+    """All of the other's, and what it says itself of one of them; the other is left as it was."""
+    found = take_over_domains(SUITES)
+    assert found["two"]["domains"] == {"a": {"dataset": "gta5"}, "b": {"dataset": "acdc", "part": "fog"}}
+    assert found["one"] == SUITES["one"] and "part" not in SUITES["one"]["domains"]["b"]
+
+
+@pytest.mark.parametrize("like", ["on", "two", "folder"])
+def test_a_suite_that_cannot_be_taken_over(like):
+    """A misspelt one, one that itself takes over, one of another kind."""
+    suites = SUITES | {"three": {"kind": "public", "like": like, "classes": "cityscapes"}, "folder": {"kind": "folder"}}
+    with pytest.raises(BadInput, match=f"suites.three.like: no suite '{like}' with domains; "):
+        take_over_domains(suites)

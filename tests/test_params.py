@@ -140,7 +140,7 @@ def test_overlay_merges_maps_and_replaces_lists():
 @pytest.mark.parametrize("preset", sorted((ROOT / "pipeline" / "presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_parses_over_params(preset, monkeypatch):
     """Each committed overlay gives a valid grid with at least one cell."""
-    from xdseg.cells import expand
+    from xdseg.grid import expand
 
     monkeypatch.chdir(ROOT)
     params = parse(merge(read_yaml(ROOT / "params.yaml"), read_yaml(preset)))

@@ -12,9 +12,10 @@ import yaml
 from conftest import ROOT
 from public_data import COUNT, write_suite_data
 
-from xdseg.cells import Context, expand
+from xdseg.cells import Context
 from xdseg.data.prepare_public import prepare_public
 from xdseg.demands import needed_splits
+from xdseg.grid import expand
 from xdseg.merging import merge
 from xdseg.params import data_root, parse, read_yaml
 
@@ -78,9 +79,7 @@ EXPECTED = {
 def trees(tmp_path_factory) -> tuple[Path, dict]:
     """Small trees of all data sets, and the overlay of counts."""
     root = tmp_path_factory.mktemp("public")
-    suites = {
-        name: {"domains": write_suite_data(root, suite)} for name, suite in SUITES.items() if suite["kind"] == "public"
-    }
+    suites = {name: {"domains": write_suite_data(root, suite)} for name, suite in SUITES.items() if "domains" in suite}
     return root, {"suites": suites}
 
 
@@ -146,7 +145,7 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
 @pytest.mark.slow
 def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
     """Two steps of the classic preset on whole images at paper size; every pixel of the truth is counted."""
-    changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2}}}}
+    changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2, "precision": "bf16"}}}}
     found = trained("gta_to_cityscapes", public, tmp_path, methods=["source-only"], changes=changes)
     scores = found["cityscapes"]["scores"]
     assert found.keys() == {"cityscapes"} and scores["images"] == COUNT
@@ -159,8 +158,9 @@ def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
 
 @pytest.mark.slow
 def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
-    """Two steps with the published network and batch; one run serves three targets, Mapillary at half its size."""
-    changes = {"protocols": {"gta-to-cbm": {"training": {"steps": 2}}}}
+    """Two steps of the published network on smaller crops; one run serves three targets, Mapillary at half its size."""
+    smaller = {"training": {"steps": 2, "batch": 2, "precision": "bf16"}, "augmentation": {"crop": 256}}
+    changes = {"protocols": {"gta-to-cbm": smaller}}
     found = trained("gta_to_cbm", public, tmp_path, methods=["source-only-daformer"], changes=changes)
     assert found.keys() == {"cityscapes", "bdd100k", "mapillary"}
     assert len({record["fingerprints"]["train"] for record in found.values()}) == 1

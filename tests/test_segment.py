@@ -270,9 +270,9 @@ def test_segmenter_of_a_plugin_needs_its_params(here, capsys, monkeypatch):
     assert "params.yaml: no such file" in refused(capsys, RUN, "in")
     monkeypatch.setattr(SEGMENTERS, "components", dict(SEGMENTERS.components))
     outside = replace(SEGMENTERS["toy"], name="outside")
-    monkeypatch.setattr("xdseg.cli.load", lambda overlays: None)
+    monkeypatch.setattr("xdseg.cli_parts.load", lambda overlays: None)
     assert "no segmenter 'outside'; run where plugins: in params.yaml names" in refused(capsys, RUN, "in")
-    monkeypatch.setattr("xdseg.cli.load", lambda overlays: SEGMENTERS.add(outside))
+    monkeypatch.setattr("xdseg.cli_parts.load", lambda overlays: SEGMENTERS.add(outside))
     assert main(["predict", str(RUN), "in"]) == 0
 
 

@@ -56,6 +56,7 @@ def test_training_learns(tmp_path):
         ("toy", {}),
         ("toy", {"accumulate": 2, "precision": "bf16", "clip_grad_norm": 0.1, "warmup": 0.3}),
         ("toy", {"optimizer": "sgd", "precision": "fp16"}),
+        ("toy", {"warmup_stages": (0.2, 0.4), "poly_power": 0.9, "decay_all": True, "clip_grad_norm": 0.01}),
         ("deeplabv3plus", {"accumulate": 2, "precision": "bf16"}),
     ],
 )
@@ -199,6 +200,46 @@ def test_two_rounds_equal_one(tmp_path):
         ends.append(run.module.segmenter.state_dict())
     for key, value in ends[0].items():
         torch.testing.assert_close(value, ends[1][key], rtol=1e-5, atol=1e-7)
+
+
+def mask_loss(prediction, labels, weights=None):
+    """A set loss in small: one mask per image and class that is there, cross entropy over their number."""
+    scores = prediction.scores(tuple(labels.shape[-2:]))
+    masks = [(image, number) for image in range(len(labels)) for number in labels[image].unique().tolist()]
+    terms = [
+        nn.functional.binary_cross_entropy_with_logits(scores[image, number], (labels[image] == number).float())
+        for image, number in masks
+    ]
+    return {"masks": sum(terms) / len(masks)}
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_rounds_of_a_set_loss_have_a_norm_of_their_own(tmp_path, monkeypatch, even):
+    """Two rounds are the mean of two losses, each over its own masks: one batch only where both have equally many.
+
+    In the uneven case the first round has 2 masks and the second 6, so that the batch is a quarter of the first
+    gradient and three quarters of the second.
+    """
+    monkeypatch.setattr("xdseg.segmenters.dense.DensePrediction.loss", mask_loss)
+    run = run_of(tmp_path, accumulate=2, network={"dropout": 0})
+    batch = StepBatches(run.job)[0]
+    labels = batch.source.labels.clone()
+    labels[:, 0, :3] = torch.tensor([0, 1, 2], dtype=torch.uint8)
+    labels[:2] = labels[:2] if even else 0
+    batch = replace(batch, source=replace(batch.source, labels=labels))
+
+    def gradient(parts):
+        run.optimisers.zero_grad()
+        for part in parts:
+            run.backward(part, share=1 / len(parts))
+        return torch.cat([p.grad.flatten() for p in run.module.parameters() if p.grad is not None])
+
+    first, second = (gradient([part]) for part in batch.rounds(2))
+    whole, rounds = gradient([batch]), gradient(batch.rounds(2))
+    torch.testing.assert_close(rounds, (first + second) / 2, rtol=1e-5, atol=1e-7)
+    share = 0.5 if even else 0.25
+    torch.testing.assert_close(whole, share * first + (1 - share) * second, rtol=1e-5, atol=1e-7)
+    assert torch.allclose(whole, rounds, rtol=1e-4, atol=1e-7) == even
 
 
 def test_clipping_by_hand(tmp_path):

@@ -124,7 +124,9 @@ def _add_predict(commands) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="folder of images, or an image")
     parser.add_argument("--out", type=Path, help="new folder for the results; default segmented/FOLDER-FINGERPRINT")
     parser.add_argument("--size", help="native, HxW, or the length of the short side; default as the run was evaluated")
-    parser.add_argument("--mode", choices=("whole", "slide"), help="whole images, or windows; default likewise")
+    parser.add_argument(
+        "--mode", choices=("whole", "slide", "cover"), help="whole images, or windows; default likewise"
+    )
     parser.add_argument("--window", type=int, help="side of the windows, in pixels of the resized image")
     parser.add_argument("--stride", type=int, help="step of the windows")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default auto: cuda where there is one")

@@ -41,7 +41,8 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _add_published(commands) -> None:
     parser = command(commands, "published", _published, "what papers report, with the protocol behind each number")
-    parser.add_argument("pair", nargs="?", help="source->target; either side may be left empty")
+    parser.add_argument("pair", nargs="?", help="'source->target' in quotes; either side may be left empty")
+    parser.add_argument("->", dest="target", metavar="TARGET", nargs="?", const="", help=argparse.SUPPRESS)
     parser.add_argument("--setting", help="uda, dg, source-only or oracle")
     parser.add_argument("--unconfirmed", action="store_true", help="also what could not be confirmed")
     parser.add_argument("--csv", action="store_true", help="print CSV")
@@ -50,7 +51,12 @@ def _add_published(commands) -> None:
 def _published(options: argparse.Namespace) -> None:
     from xdseg.stages.published import published
 
-    published(options.pair, setting=options.setting, unconfirmed=options.unconfirmed, as_csv=options.csv)
+    pair = options.pair
+    if options.target is not None:  # a pair without source looks like an option
+        if pair:
+            raise BadInput(f"published: {pair!r} and '->{options.target}' are two pairs; name one")
+        pair = f"->{options.target}"
+    published(pair, setting=options.setting, unconfirmed=options.unconfirmed, as_csv=options.csv)
 
 
 def _add_export(commands) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from xdseg.cells import Context, grid_pairs
+from xdseg.cells import Context, Pair
+from xdseg.grid import block_pairs, blocks
 
 
 def needed_splits(context: Context) -> dict[str, set[str]]:
@@ -10,14 +11,17 @@ def needed_splits(context: Context) -> dict[str, set[str]]:
 
     With `pairs: all` these are those of every domain that the lock declares.
     """
-    settings = {context.params.methods[name].setting for name in context.params.grid.methods}
-    if context.params.grid.pairs == "all":
-        return {domain: _uses(context, domain, settings, source=True, target=True) for domain in context.lock.domains}
     found: dict[str, set[str]] = {}
-    for pair in grid_pairs(context):
-        for domain in (*pair.source, pair.target):
-            uses = _uses(context, domain, settings, source=domain in pair.source, target=domain == pair.target)
-            found.setdefault(domain, set()).update(uses)
+    for where, block in blocks(context):
+        settings = {context.params.methods[name].setting for name in block.methods}
+        if block.pairs == "all":
+            pairs = [Pair((domain,), domain) for domain in context.lock.domains]  # every domain is either
+        else:
+            pairs = block_pairs(context, block, where)
+        for pair in pairs:
+            for domain in (*pair.source, pair.target):
+                uses = _uses(context, domain, settings, source=domain in pair.source, target=domain == pair.target)
+                found.setdefault(domain, set()).update(uses)
     return found
 
 

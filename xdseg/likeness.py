@@ -1,4 +1,4 @@
-"""`like: NAME` in a method: the settings of another row, so that a row on another segmenter is one line.
+"""`like: NAME`: a method takes over the settings of another row, a public suite the domains of another suite.
 
 Where the row names a segmenter, the rows of the other that stand for comparison and start take that segmenter's name:
 `floor: source-only` of the row taken over becomes `floor: source-only-eomt`. So only rows of bare names, those of the
@@ -38,3 +38,25 @@ def _filled(name: str, own: Any, methods: dict[str, Any]) -> Any:
     segmenter = own.get("segmenter")
     named = {role: f"{taken[role]}-{segmenter}" for role in ROLES if segmenter and taken.get(role)}
     return merge(taken | named, own)
+
+
+def take_over_domains(suites: Any) -> Any:
+    """Definitions of suites by name, as in params.yaml; a suite with `like` has the domains of that one and its own.
+
+    Anything malformed is left for the check of settings to name. Raises BadInput for a suite that is not there.
+    """
+    if not isinstance(suites, dict):
+        return suites
+    return {name: _with_domains(name, own, suites) for name, own in suites.items()}
+
+
+def _with_domains(name: str, own: Any, suites: dict[str, Any]) -> Any:
+    if not isinstance(own, dict) or own.get("like") is None:
+        return own
+    taken = suites.get(own["like"])
+    if not isinstance(taken, dict) or "domains" not in taken or taken.get("like") is not None:
+        known = [key for key, suite in suites.items() if isinstance(suite, dict) and "domains" in suite]
+        raise BadInput(
+            f"params: suites.{name}.like: no suite {own['like']!r} with domains; {suggest(own['like'], known)}"
+        )
+    return own | {"domains": merge(taken["domains"], own.get("domains") or {})}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
-from xdseg.likeness import take_over
+from xdseg.likeness import take_over, take_over_domains
 from xdseg.merging import merge
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.backbones import Backbone
@@ -146,7 +146,7 @@ def parse(config: dict[str, Any]) -> Params:
             import_module(module)
         except Exception as error:  # whatever a module can raise while it is imported
             raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
-    config = config | {"methods": take_over(config.get("methods"))}
+    config = config | {"methods": take_over(config.get("methods")), "suites": take_over_domains(config.get("suites"))}
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)
@@ -191,11 +191,12 @@ def _check_references(params: Params) -> None:
     grid = params.grid
     _known(grid.suite, "grid.suite", params.suites)
     _known(grid.protocol, "grid.protocol", params.protocols)
-    for name in grid.methods:
-        _known(name, "grid.methods", params.methods)
-    for where, values in (("grid.methods", grid.methods), ("grid.seeds", grid.seeds)):
-        if not values or len(set(values)) < len(values):
-            raise BadInput(f"params: {where}: name at least one, and each once")
+    for where, part in (("grid", grid), *((f"grid.also[{number}]", part) for number, part in enumerate(grid.also))):
+        for name in part.methods:
+            _known(name, f"{where}.methods", params.methods)
+        for key, values in (("methods", part.methods), ("seeds", part.seeds)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise BadInput(f"params: {where}.{key}: name at least one, and each once")
 
 
 def _check_starts(params: Params, name: str) -> None:

@@ -98,7 +98,9 @@ def chosen_inference(run: TrainedRun, asked: dict[str, Any]) -> tuple[Inference,
     if asked.get("window"):
         values["mode"] = asked.get("mode", "slide")
     if values["mode"] == "whole":
-        values |= {key: asked.get(key) for key in ("window", "stride")}
+        values |= {key: asked.get(key) for key in ("window", "stride")} | {"windows_per_pass": 1}
+    if values["mode"] == "cover":
+        values["stride"] = asked.get("stride")
     inference = _checked(Inference, values, "predict")
     return inference, f"as asked: {_worded(inference)}"
 
@@ -110,7 +112,8 @@ def _whole(asked: dict[str, Any]) -> bool:
 
 def _worded(inference: Inference) -> str:
     size = inference.size if isinstance(inference.size, str) else f"size {inference.size}"
-    windows = f", windows of {inference.window} every {inference.stride}" if inference.mode == "slide" else ""
+    windows = f", windows of {inference.window}" if inference.mode != "whole" else ""
+    windows += f" every {inference.stride}" if inference.mode == "slide" else ""
     return f"{size}, {inference.mode}{windows}"
 
 

@@ -27,6 +27,7 @@ VERSIONS = {
     "backbones": 1,
     "board": 3,
     "contract": 1,
+    "datasets": 1,
     "inference": 1,
     "loading": 1,
     "metric": 1,
@@ -35,9 +36,12 @@ VERSIONS = {
 
 MIT_SOURCES = ("segmenters/encoders.py", "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
 
+MASK_SOURCES = ("mask_loss", "mask_prediction", "matching", "points", "vit")
+
 SOURCES = {
     "augmentation": (
-        *("data/augmentation.py", "data/tensors.py", "settings/training.py"),
+        *(f"data/{name}.py" for name in ("augmentation", "crops", "distortion", "tensors")),
+        *("settings/photometric.py", "settings/training.py"),
         *("evaluation/sizes.py", "settings/sizes.py"),
     ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
@@ -51,6 +55,7 @@ SOURCES = {
         "segmenters/parameters.py",
         "adaptations/contract.py",
     ),
+    "datasets": ("datasets/*.py",),  # a reader alone raises its own version, and this part is declared neutral
     "inference": (
         "data/tensors.py",
         "evaluation/inference.py",
@@ -76,6 +81,7 @@ SOURCES = {
             f"training/{name}.py"
             for name in ("checkpoint", "device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
         ),
+        "settings/photometric.py",
         "settings/training.py",
         "stages/train.py",
     ),
@@ -86,7 +92,15 @@ SOURCES = {
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),
+    "segmenter eomt": (
+        *(f"segmenters/{name}.py" for name in ("annealing", "eomt", "mask_head", *MASK_SOURCES)),
+        *("segmenters/eomt_weights/*.py", "settings/eomt.py", "settings/mask_loss.py"),
+    ),
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
+    "segmenter vit-mask2former": (
+        *(f"segmenters/{name}.py" for name in MASK_SOURCES),
+        *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask_loss.py"),
+    ),
 }
 
 

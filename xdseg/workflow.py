@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from xdseg.backbones.recipes import record_path
 from xdseg.canonical import canonical_json, fingerprint, short
-from xdseg.cells import RESULTS, Cell, Context, Run, expand, predictions_path
+from xdseg.cells import RESULTS, Cell, Context, Run, predictions_path
 from xdseg.errors import BadInput
 from xdseg.files import write_text
+from xdseg.grid import expand
 from xdseg.params import CONFIG_VARIABLE, Params, parse, read_yaml
 from xdseg.records import COMMITTED, PRODUCED, entered_records, matches
 from xdseg.settings.methods import ROLES
@@ -111,11 +112,11 @@ class Plan:
         """Folder of the board; its name says which scores it shows."""
         shown = [[cell.method, str(cell.pair), cell.seed, cell.score] for cell in self.cells]
         notes = [self.params.protocols[self.params.grid.protocol].note]
-        notes += [self.params.methods[name].note for name in self.params.grid.methods]
+        notes += [self.params.methods[name].note for name in self.params.grid.every_method]
         payload = {"cells": shown, "entered": self.entered, "notes": notes, "version": VERSIONS["board"]}
         # what the page says of it
         grid = self.params.grid
-        peers = [[getattr(self.params.methods[name], role) for role in ROLES] for name in grid.methods]
+        peers = [[getattr(self.params.methods[name], role) for role in ROLES] for name in grid.every_method]
         payload |= {"name": grid.board or grid.suite, "peers": peers}
         return f"{RESULTS}/{self.context.suite}/board-{short(fingerprint(payload))}"
 

@@ -2,7 +2,11 @@
 
 The crop's window is chosen in stored pixels and only the window is resized, so the cost depends on the crop and not
 on the image. As in mmsegmentation, an image smaller than the crop is padded on the right and at the bottom; padding
-comes last, so that no jitter tints it: the image gets ImageNet's mean colour (0 once normalised), labels 255.
+comes last, so that no jitter tints it: the image gets ImageNet's mean colour (0 once normalised), or black, labels 255.
+
+A distortion comes first, as in EoMT, where also the flip comes before scale, padding and crop. What is left of the
+difference: the window lies on whole stored and not on whole resized pixels, so that a resized side differs by up to a
+pixel, and the outermost pixels do not see their neighbours beyond the window.
 """
 
 from dataclasses import dataclass
@@ -13,13 +17,14 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from xdseg.data.tensors import IGNORE, PADDING, image_tensor, resize_image, resize_labels
-from xdseg.evaluation.sizes import sized
+from xdseg.data.crops import View, choose_window, uniform
+from xdseg.data.distortion import distorted, draw_changes
+from xdseg.data.tensors import IGNORE, PADDING, image_tensor
 from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation, Blur, Jitter
 from xdseg.training.streams import generator, global_draws
 
-REDRAWS = 10  # as mmsegmentation's RandomCrop
+LABELLED_REDRAWS = 100  # EoMT's have no end, so that an image without any label would stop its training
 BLUR_REACH = 3  # the kernel ends at so many standard deviations, where 0.3% of the weight is left
 
 
@@ -34,85 +39,6 @@ class Draw:
     def generator(self) -> torch.Generator:
         """The stream of the geometry."""
         return generator(self.seed, f"geometry/{self.name}", self.step)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Rectangle in stored pixels, and its size (height, width) after resizing, both at most the crop's."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    size: tuple[int, int]
-
-    def of(self, pixels: np.ndarray) -> np.ndarray:
-        """The window's part of an (H, W, ...) array."""
-        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-def uniform(low: float, high: float, draws: torch.Generator) -> float:
-    """One draw from [low, high)."""
-    return low + (high - low) * torch.rand((), generator=draws).item()
-
-
-def _place(free: int, draws: torch.Generator) -> int:
-    return int(torch.randint(free + 1, (), generator=draws))
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What a crop is before its place is drawn: its size, and the stored pixels (height, width) that it covers."""
-
-    size: tuple[int, int]
-    covers: tuple[int, int]
-
-    def place(self, shape: tuple[int, int], draws: torch.Generator) -> Window:
-        """A window of it, cut off at the image's border where the image is smaller."""
-        height, width = (min(side, whole) for side, whole in zip(self.covers, shape, strict=True))
-        parts = zip((height, width), self.size, self.covers, strict=True)
-        size = tuple(max(1, round(seen * crop / covered)) for seen, crop, covered in parts)
-        return Window(_place(shape[0] - height, draws), _place(shape[1] - width, draws), height, width, size)
-
-
-def draw_frame(
-    shape: tuple[int, int], settings: Augmentation, draws: torch.Generator, *, resize: ImageSize | None = None
-) -> Frame:
-    """The crop of an image of `shape` that is first resized to `resize`, then by the drawn factor."""
-    scale, resized = uniform(*settings.scale, draws), sized(shape, resize or "native")
-    if settings.crop_size is None:
-        return Frame(tuple(max(1, round(side * scale)) for side in resized), shape)
-    factors = [scale * (after / before) for before, after in zip(shape, resized, strict=True)]
-    covers = tuple(max(1, round(crop / factor)) for crop, factor in zip(settings.crop_size, factors, strict=True))
-    return Frame(settings.crop_size, covers)
-
-
-def largest_share(labels: np.ndarray, ignore: int) -> float:
-    """Share of the most frequent class among the labelled pixels, in [0, 1]; 1 where nothing is labelled."""
-    counts = np.bincount(labels.ravel(), minlength=ignore + 1)
-    counts[ignore] = 0
-    return counts.max() / counts.sum() if counts.any() else 1.0
-
-
-def choose_window(
-    shape: tuple[int, int],
-    labels: np.ndarray | None,
-    settings: Augmentation,
-    draws: torch.Generator,
-    *,
-    ignore: int,
-    resize: ImageSize | None = None,
-) -> Window:
-    """The first window that no class fills beyond `max_class_share`; the last of ten redraws if all are filled."""
-    frame = draw_frame(shape, settings, draws, resize=resize)
-    window = frame.place(shape, draws)
-    if labels is None or settings.max_class_share == 1:
-        return window
-    for _ in range(REDRAWS):
-        if largest_share(window.of(labels), ignore) <= settings.max_class_share:
-            break
-        window = frame.place(shape, draws)
-    return window
 
 
 def _jitter(settings: Jitter) -> v2.Transform:
@@ -154,30 +80,47 @@ class Augmenter:
         self, image: np.ndarray, labels: np.ndarray, draw: Draw, *, resize: ImageSize | None = None
     ) -> tuple[Tensor, Tensor]:
         """(H, W, 3) and (H, W) uint8 to (3, *crop) and (*crop) uint8, ignored pixels 255."""
-        image_part, label_part = self._geometry(image, labels, draw, resize)
+        view = self._view(labels, labels.shape, draw, resize)
+        seen = self._distorted(image, view, draw)
         if self.photometric is not None:
             with global_draws(draw.seed, f"photometric/{draw.name}", draw.step):
-                image_part = self.photometric(tv_tensors.Image(image_part)).as_subclass(Tensor)
-        return self._pad_image(image_part), self._pad_labels(label_part)
+                seen = self.photometric(tv_tensors.Image(seen)).as_subclass(Tensor)
+        return self._pad_image(seen), self._pad_labels(view.labels(labels))
 
     def unlabelled(self, image: np.ndarray, draw: Draw, *, resize: ImageSize | None = None) -> Tensor:
         """(H, W, 3) to (3, *crop) uint8, geometry only: adaptations jitter their own views of the target."""
-        return self._pad_image(self._geometry(image, None, draw, resize)[0])
+        view = self._view(None, image.shape[:2], draw, resize)
+        return self._pad_image(view.image(image_tensor(view.window.of(image))))
 
-    def _geometry(
-        self, image: np.ndarray, labels: np.ndarray | None, draw: Draw, resize: ImageSize | None
-    ) -> tuple[Tensor, Tensor | None]:
-        draws, shape = draw.generator(), image.shape[:2]
+    def _view(self, labels: np.ndarray | None, shape: tuple[int, int], draw: Draw, resize: ImageSize | None) -> View:
+        """The first view that shows a labelled pixel, where that is asked for; else the first one."""
+        draws = draw.generator()
+        asked = labels is not None and self.settings.labelled_only
+        for _ in range(LABELLED_REDRAWS if asked else 0):
+            view = self._draw_view(labels, shape, draws, resize)
+            if (view.labels(labels) != self.ignore_index).any():
+                return view
+        return self._draw_view(labels, shape, draws, resize)
+
+    def _draw_view(
+        self, labels: np.ndarray | None, shape: tuple[int, int], draws: torch.Generator, resize: ImageSize | None
+    ) -> View:
         window = choose_window(shape, labels, self.settings, draws, ignore=self.ignore_index, resize=resize)
-        flipped = uniform(0, 1, draws) < self.settings.flip
-        parts = [resize_image(image_tensor(window.of(image)), window.size)]
-        if labels is not None:
-            parts.append(resize_labels(torch.from_numpy(np.array(window.of(labels))), window.size))
-        parts = [part.flip(-1) if flipped else part for part in parts]
-        return parts[0], parts[1] if labels is not None else None
+        return View(window, uniform(0, 1, draws) < self.settings.flip)
+
+    def _distorted(self, image: np.ndarray, view: View, draw: Draw) -> Tensor:
+        """What the view shows of the image, distorted on the way if that is asked for."""
+        settings, window = self.settings.distortion, view.window
+        if settings is None:
+            return view.image(image_tensor(window.of(image)))
+        changes = draw_changes(settings, generator(draw.seed, f"distortion/{draw.name}", draw.step))
+        if settings.of == "crop":
+            return distorted(view.image(image_tensor(window.of(image))), changes)
+        return view.image(distorted(image_tensor(image), changes, place=window.slices))
 
     def _pad_image(self, image: Tensor) -> Tensor:
-        return _padded(image, self.settings.crop_size, torch.tensor(PADDING, dtype=torch.uint8).view(-1, 1, 1))
+        colour = PADDING if self.settings.padding == "mean" else (0, 0, 0)
+        return _padded(image, self.settings.crop_size, torch.tensor(colour, dtype=torch.uint8).view(-1, 1, 1))
 
     def _pad_labels(self, labels: Tensor) -> Tensor:
         labels = labels.masked_fill(labels == self.ignore_index, IGNORE)

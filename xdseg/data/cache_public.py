@@ -56,7 +56,8 @@ def locked_files(lock: PublicLock, *, domain: str, split: str, what: What) -> Lo
 def fill_from_public(index: Path, lock: PublicLock, *, domain: str, split: str, what: What, cache_gb: float) -> str:
     """Decode a split into a store; returns a line about it. Raises BadInput if the files changed.
 
-    What is too large is decoded on the fly; labels that are drawn from polygons are then drawn once, beside the index.
+    What is too large is decoded on the fly. Labels that are drawn from polygons, or read from several files of which a
+    store would notice a change in one alone, are then decoded once, into PNGs beside the index.
     """
     found = locked_files(lock, domain=domain, split=split, what=what)
     source, images = lock.layout.dataset(domain), what == "images"
@@ -71,11 +72,11 @@ def fill_from_public(index: Path, lock: PublicLock, *, domain: str, split: str, 
         write_store(index, arrays=arrays, **said)
         return f"{line} decoded, {size / GIB:.3f} GiB"
     shapes = [(*shape, 3) if images else shape for shape in found.shapes]
-    if not images and source.slow_labels:
+    if not images and (source.slow_labels or source.beside):
         folder = index.with_suffix("")
         write_file_store(index, files=list(_drawn(folder, names, arrays)), shapes=shapes, **said)
-        return f"{line} drawn from polygons into {folder}"
-    sha256 = None if source.beside else [found.looks[errand].sha256 for errand in found.errands]
+        return f"{line} decoded once, into {folder}"
+    sha256 = [found.looks[errand].sha256 for errand in found.errands]
     write_file_store(index, files=files, shapes=shapes, sha256=sha256, decoder=decoder, windows=windows, **said)
     return f"{line}, {size / GIB:.1f} GiB decoded, over cache_gb {cache_gb:g}: decoded on the fly"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from xdseg.data.inspection import Errand, Look, look
 from xdseg.files import write_text
+from xdseg.process import die_with_parent
 
 FOLDER = Path("results/.checked")
-SCHEMA = 1
+SCHEMA = 2  # raised when a look finds more, so that what was passed before is looked at again
 FILES_PER_TASK = 32  # enough that handing out work costs nothing beside decoding
 Key = tuple[str, str]  # path and reader
 
@@ -90,6 +91,6 @@ def _read(path: Path) -> dict[Key, Seen]:
 
 def _all(errands: Sequence[Errand], workers: int) -> Iterable[Look]:
     if workers > 1 and len(errands) > FILES_PER_TASK:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, initializer=die_with_parent) as pool:  # else they outlive a kill
             return list(pool.map(look, errands, chunksize=FILES_PER_TASK))
     return [look(errand) for errand in errands]

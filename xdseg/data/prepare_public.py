@@ -4,9 +4,8 @@ Splits that were locked before and are not looked at now stay as they are, so th
 and on several machines.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from xdseg.data.locks import LOCKS, digest_of
 from xdseg.data.pixels import listed
 from xdseg.data.prepare import SCHEMA, differing_sizes, write_if_new
 from xdseg.data.public import PublicLayout
+from xdseg.data.public_lock import PublicLockFile
 from xdseg.datasets.contract import Item
 from xdseg.errors import BadInput
 
@@ -30,7 +30,8 @@ class PublicCheck:
 
     domain: str
     split: str
-    items: list[Item] = field(default_factory=list)
+    found: int = 0  # images, those without their label too
+    items: list[Item] = field(default_factory=list)  # images that have the label they should have
     pairs: list[tuple[Errand, Errand | None]] = field(default_factory=list)
     looks: dict[Errand, Look] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -55,25 +56,29 @@ def check_split(
     except BadInput as error:
         check.faults.append(str(error))
         return check
+    check.found = len(items)
     check.faults += _counted(layout, domain, split, items)
-    check.faults += _absent(layout, domain, split, items)
-    labelled = layout.splits(domain)[split].labelled
-    check.items = [item for item in items if not (labelled and item.label and not item.label.is_file())]
+    absent = _absent(layout, domain, split, items)
+    check.faults += _absence(absent, split, most=most)
+    check.items = [item for item in items if item.label not in absent]
     check.pairs = [layout.errands(domain, item) for item in check.items]
     errands = [errand for pair in check.pairs for errand in pair if errand]
     check.looks = ledger.looks(errands, workers=workers)
-    for faults in (
-        [check.looks[errand].fault for errand in dict.fromkeys(errands) if check.looks[errand].fault],
-        list(dict.fromkeys(line for item, pair in _paired(check) for line in _sizes(item, *pair, check.looks))),
-        [line for _, label in dict.fromkeys(check.pairs) for line in _foreign(layout, domain, label, check.looks)],
-        list(_windows(check)),
-    ):
-        check.faults += faults[:MOST_FAULTS]
-        if len(faults) > MOST_FAULTS:
-            check.faults.append(
-                f"{layout.root(domain)}: and {len(faults) - MOST_FAULTS} more like the last, of {split}"
-            )
+    for kind in _seen_faults(layout, check):
+        faults = list(dict.fromkeys(kind))
+        check.faults += faults[:most]
+        if most is not None and len(faults) > most:
+            check.faults.append(f"{layout.root(domain)}: and {len(faults) - most} more like the last, of {split}")
     return check
+
+
+def _seen_faults(layout: PublicLayout, check: PublicCheck) -> Iterator[Iterable[str]]:
+    """What the looks at files gave, kind by kind."""
+    looks, pairs = check.looks, list(dict.fromkeys(check.pairs))
+    yield (looks[errand].fault for pair in pairs for errand in pair if errand and looks[errand].fault)
+    yield (line for item, pair in _paired(check) for line in _sizes(item, *pair, looks))
+    yield (line for _, label in pairs for line in _foreign(layout, check.domain, label, looks))
+    yield _windows(check)
 
 
 def _counted(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> Iterator[str]:
@@ -88,13 +93,20 @@ def _counted(layout: PublicLayout, domain: str, split: str, items: list[Item]) -
         yield f"{root}: {listed(twice)} of {split} stand in two places; keep one"
 
 
-def _absent(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> Iterator[str]:
+def _absent(layout: PublicLayout, domain: str, split: str, items: list[Item]) -> dict[Path, None]:
+    """Labels that are not there, in the order of their images; a label that windows share stands once."""
     if not layout.splits(domain)[split].labelled:
-        return
-    absent = [item.label for item in items if item.label and not item.label.is_file()]
-    if absent:
-        count = f"{len(absent)} of {len(items)} labels of {split}"
-        yield f"{absent[0]}: missing, as are {count} in all; extract the labels' archive in full"
+        return {}
+    return {label: None for label in dict.fromkeys(item.label for item in items) if label and not label.is_file()}
+
+
+def _absence(absent: Collection[Path], split: str, *, most: int | None) -> Iterator[str]:
+    mend = "extract the labels' archive in full"
+    if most is None:
+        yield from (f"{label}: missing; {mend}" for label in absent)
+    elif absent:
+        many = f", as are {len(absent)} labels of {split} in all" if len(absent) > 1 else ""
+        yield f"{next(iter(absent))}: missing{many}; {mend}"
 
 
 def _foreign(layout: PublicLayout, domain: str, label: Errand | None, looks: dict[Errand, Look]) -> Iterator[str]:
@@ -182,9 +194,9 @@ def _labels(layout: PublicLayout, check: PublicCheck) -> dict:
 def _kept(path: Path, layout: PublicLayout) -> dict[str, dict]:
     """Domains of the lock as it was, less those that params.yaml now takes from elsewhere."""
     try:
-        domains = json.loads(path.read_text())["domains"]
-    except (OSError, ValueError, KeyError):
+        domains = PublicLockFile.model_validate_json(path.read_bytes()).domains
+    except (OSError, ValueError):  # a lock that nobody can read holds nothing to keep
         return {}
     entries = layout.settings.domains
-    same = {d: e for d, e in domains.items() if d in entries and entries[d].dataset == e.get("dataset")}
-    return {d: e for d, e in same.items() if entries[d].part == e.get("part")}
+    same = {d: e for d, e in domains.items() if d in entries and entries[d].dataset == e.dataset}
+    return {d: e.model_dump() for d, e in same.items() if entries[d].part == e.part}

@@ -1,6 +1,7 @@
 """A suite of public data sets: which items each domain's splits hold, and how their files are read."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -9,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from xdseg.data.inspection import IMAGE, LABEL, Errand
+from xdseg.data.pixels import listed
 from xdseg.datasets.contract import Dataset, Item, PublishedList, Split
 from xdseg.datasets.registry import dataset
 from xdseg.datasets.spaces import SPACES, space
 from xdseg.errors import BadInput, NotThere, suggest
 from xdseg.params import NAME, data_root
 from xdseg.settings.suites import PublicDomain, PublicSuite
+from xdseg.versions import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,8 @@ class PublicLayout:
             return list(files(root, split, part))
         known = {item.name: item for whole in declared.within for item in files(root, whole, part)}
         path, names = self._listed(domain, split, declared.listed)
-        for name in names:
-            if name not in known:
-                raise BadInput(f"{path}: lists {name}, which is not among the images below {root}; extract all of it")
+        if foreign := [name for name in names if name not in known]:
+            raise BadInput(f"{path}: lists {listed(foreign)}, not among the images below {root}; extract all of it")
         return [known[name] for name in names]
 
     def _listed(self, domain: str, split: str, published: PublishedList | None) -> tuple[Path, list[str]]:
@@ -85,8 +87,8 @@ class PublicLayout:
                 said = f"{len(lines)} lines, SHA-256 {digest[:8]}…; {published.count} and {published.sha256[:8]}…"
                 raise BadInput(f"{path}: not the published {split} ({said} are {published.source}); name it otherwise")
         names = [Path(line).stem for line in lines]
-        if len(set(names)) < len(names):
-            raise BadInput(f"{path}: lists an image twice; keep one")
+        if twice := sorted(name for name, times in Counter(names).items() if times > 1):
+            raise BadInput(f"{path}: lists {listed(twice)} more than once; keep one of each")
         return path, names
 
     def errands(self, domain: str, item: Item) -> tuple[Errand, Errand | None]:
@@ -99,7 +101,7 @@ class PublicLayout:
 
     def digest_names(self, domain: str, items: list[Item]) -> list[str]:
         """Names as digests have them: with the window, and the version of the reading, since both decide pixels."""
-        version = self.dataset(domain).version
+        version = f"{VERSIONS['datasets']}.{self.dataset(domain).version}"
         return [f"{item.name}{item.window or ''}@{version}" for item in items]
 
     def label_map(self, domain: str) -> str:
@@ -114,7 +116,12 @@ class PublicLayout:
 @lru_cache(maxsize=16)
 def _checked(name: str, settings_json: str) -> PublicLayout:
     layout = PublicLayout(name, PublicSuite.model_validate_json(settings_json))
-    space(layout.settings.classes)
+    try:
+        space(layout.settings.classes)
+    except BadInput as error:
+        raise BadInput(f"params: suites.{name}.classes: {error}") from None
+    if not layout.settings.domains:
+        raise BadInput(f"params: suites.{name}.domains: there is none; name at least one")
     for domain in layout.settings.domains:
         for fault in _faults(layout, domain):
             raise BadInput(f"params: suites.{name}.domains.{domain}{fault}")
@@ -126,7 +133,8 @@ def public_layout(name: str, settings: PublicSuite) -> PublicLayout:
     return _checked(name, settings.model_dump_json())
 
 
-def _faults(layout: PublicLayout, domain: str):
+def _faults(layout: PublicLayout, domain: str) -> Iterator[str]:
+    """What params.yaml says wrongly of a domain: the rest of a key, finding and mend."""
     entry = layout.entry(domain)
     if not NAME.fullmatch(domain):
         yield ": a domain is named by letters and digits, with single _ . - between"
@@ -141,5 +149,10 @@ def _faults(layout: PublicLayout, domain: str):
         yield f".part: {source.title} has no {entry.part!r}; {suggest(entry.part, source.parts)}"
     if entry.label_map is not None and entry.label_map not in source.maps:
         yield f".label_map: unknown {entry.label_map!r}; {suggest(entry.label_map, source.maps)}"
+    for split in entry.lists:
+        if not NAME.fullmatch(split):
+            yield f".lists.{split}: a split is named by letters and digits, with single _ . - between"
+        elif split in source.splits and not source.splits[split].listed:
+            yield f".lists.{split}: {split} is all of a folder of {source.title}; name the split of a list otherwise"
     for split in set(entry.counts) - set(layout.splits(domain)):
         yield f".counts.{split}: {source.title} has no such split; {suggest(split, layout.splits(domain))}"

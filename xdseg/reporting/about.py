@@ -60,7 +60,8 @@ class About:
         """Command that enters a row from predictions."""
         words = ["xdseg", self._overlay, "score --predictions FOLDER", f"--method {cell.method}"]
         words += [f"--pair '{cell.source}->{cell.target}'", f"--setting {cell.setting}", f"--seed {cell.seed}"]
-        return " ".join(filter(None, words))
+        ids = (cell.record or {}).get("ids")
+        return " ".join(filter(None, [*words, f"--ids {ids}" if ids else ""]))
 
     @property
     def _overlay(self) -> str:

@@ -109,6 +109,8 @@ class Prediction(ABC):
 class Segmenter(nn.Module, ABC):
     """A network. Built as `Class(settings, classes)`, with all initial draws from torch's global generator."""
 
+    layers: int = 0  # numbered blocks of the encoder, over which `recipe.layer_decay` falls; 0: no decay by layer
+
     @abstractmethod
     def describe(self) -> Description:
         """Maps, attention sites, multiple of the image's sides, classes."""
@@ -147,6 +149,17 @@ class Segmenter(nn.Module, ABC):
         """Whether `recipe.head_lr_factor` applies to the parameter of that name."""
         return not parameter.startswith("encoder.")
 
+    def layer_of(self, parameter: str) -> int | None:
+        """Block, from 0 to `layers` - 1, that the parameter of that name belongs to; None: it has the full rate.
+
+        For timm's vision transformers `xdseg.segmenters.parameters.timm_layer` tells it by the name.
+        """
+        return None
+
     def parameter_groups(self, recipe: Training) -> list[dict]:
-        """Groups for an optimiser, each trainable parameter in exactly one; keys params, name, lr, weight_decay."""
-        return parameter_groups(self.named_parameters(), recipe, is_head=self.is_head)
+        """Groups for an optimiser, each trainable parameter in exactly one.
+
+        Keys: params, name, lr, weight_decay, and part, `encoder` or `head`, whose schedule the group follows.
+        """
+        named, blocks = self.named_parameters(), {"layer_of": self.layer_of, "layers": self.layers}
+        return parameter_groups(named, recipe, is_head=self.is_head, **blocks)

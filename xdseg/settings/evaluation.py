@@ -9,7 +9,7 @@ from xdseg.errors import suggest
 from xdseg.settings.base import Settings
 from xdseg.settings.sizes import ImageSize, TruthSize
 
-LATER = {"align_corners", "output", "outside", "truth", "regions"}  # settings that records made before them do not name
+LATER = {"align_corners", "output", "windows_per_pass"} | {"outside", "truth", "regions"}  # older records lack them
 
 
 class _Evaluation(Settings):
@@ -29,8 +29,12 @@ class Inference(_Evaluation):
         description="native, exact [height, width], the length of the short side, {fit: [height, width]}: the largest "
         "size in that box that keeps the ratio, or {short: n, max_long: m}: a short side with a bound on the long one",
     )
-    mode: Literal["whole", "slide"] = "whole"
-    window: int | None = Field(None, gt=0, description="side of the sliding window in pixels of the resized image")
+    mode: Literal["whole", "slide", "cover"] = Field(
+        "whole",
+        description="whole: the image in one piece; slide: square windows every `stride` pixels; cover: the fewest "
+        "square windows that cover the image, evenly spread along each side (EoMT's, with size equal to window)",
+    )
+    window: int | None = Field(None, gt=0, description="side of the windows in pixels of the resized image")
     stride: int | None = Field(None, gt=0, description="step of the sliding window in pixels")
     align_corners: bool = Field(
         False, description="of the bilinear resizing of scores to the truth: are corner pixels' centres aligned?"
@@ -39,12 +43,20 @@ class Inference(_Evaluation):
         "truth", description="size at which classes are chosen and stored: the truth's, or the network's input's"
     )
 
+    windows_per_pass: int = Field(
+        1, gt=0, description="windows of an image in one forward pass: faster, with the same scores but for rounding"
+    )
+
     @model_validator(mode="after")
     def _window_fits_mode(self) -> "Inference":
         if self.mode == "slide" and not (self.window and self.stride and self.stride <= self.window):
             raise ValueError("mode slide needs window and stride, with stride at most window")
+        if self.mode == "cover" and not (self.window and self.stride is None):
+            raise ValueError("mode cover needs window, and finds the stride itself")
         if self.mode == "whole" and (self.window or self.stride):
-            raise ValueError("window and stride belong to mode slide")
+            raise ValueError("window and stride belong to mode slide, window alone to cover")
+        if self.mode == "whole" and self.windows_per_pass > 1:
+            raise ValueError("windows_per_pass belongs to modes slide and cover")
         return self
 
 

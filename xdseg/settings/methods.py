@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from xdseg.settings.base import Settings
 from xdseg.settings.sizes import ImageSize
@@ -75,19 +75,36 @@ class Protocol(Settings):
         return getattr(rules, f"{use}_split") or getattr(self, f"{use}_split")
 
 
+def _all_or_a_list(pairs: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+    if isinstance(pairs, str) and pairs != "all":
+        raise ValueError("expected `all` or a list such as [a->b, b->a]")
+    return pairs
+
+
+Pairs = Annotated[tuple[str, ...] | str, AfterValidator(_all_or_a_list)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Block(Settings):
+    """A part of the grid; what it leaves out is the grid's."""
+
+    pairs: Pairs | None = Field(None, description="`all`, or a list of `source->target`")
+    methods: tuple[str, ...]
+    seeds: tuple[Seed, ...] | None = None
+
+
 class Grid(Settings):
     """Which cells exist: methods x pairs x seeds of one suite under one protocol."""
 
     suite: str
-    pairs: tuple[str, ...] | str = Field("all", description="`all`, or a list of `source->target`")
+    pairs: Pairs = Field("all", description="`all`, or a list of `source->target`")
     methods: tuple[str, ...]
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
+    also: tuple[Block, ...] = Field((), description="further cells: more seeds of some methods, more pairs of others")
     protocol: str
     board: str | None = Field(None, description="folder in reports/; default: the suite's name")
 
-    @field_validator("pairs")
-    @classmethod
-    def _all_or_a_list(cls, pairs: tuple[str, ...] | str) -> tuple[str, ...] | str:
-        if isinstance(pairs, str) and pairs != "all":
-            raise ValueError("expected `all` or a list such as [a->b, b->a]")
-        return pairs
+    @property
+    def every_method(self) -> tuple[str, ...]:
+        """Methods of all parts, each once, in their order."""
+        return tuple(dict.fromkeys([*self.methods, *(name for part in self.also for name in part.methods)]))

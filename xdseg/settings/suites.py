@@ -33,6 +33,7 @@ class PublicSuite(Settings):
     """Public data sets that share a label space, read where they were extracted."""
 
     kind: Literal["public"]
+    like: str | None = Field(None, description="public suite whose domains this one takes over, but for its own")
     classes: str = Field(description="label space, such as cityscapes or cityscapes-16")
     domains: dict[str, PublicDomain]
 

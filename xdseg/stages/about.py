@@ -22,7 +22,7 @@ ELSEWHERE = {"records", "runtime"}  # settings that a board does not depend on
 def about_board(plan: Plan, records: Mapping[Path, dict[str, Any]]) -> About:
     """`records` are the board's by path. Raises BadInput if a panel is not the one of its record."""
     context = plan.context
-    methods = {name: context.params.methods[name] for name in context.params.grid.methods}
+    methods = {name: context.params.methods[name] for name in context.params.grid.every_method}
     keys = {path: (r["method"], UNITE.join(sorted(r["source"])), r["target"], r["seed"]) for path, r in records.items()}
     wanted = {(c.method, c.pair.origin, c.pair.target, c.seed): f"records/{c.record_name}" for c in plan.cells}
     panels = {}

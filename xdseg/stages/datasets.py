@@ -62,7 +62,7 @@ def check_dataset(name: str, root: Path, *, part: str | None = None) -> None:
             continue
         check = check_split(layout, name, split, ledger=ledger, most=None)
         deviations += [*check.faults, *_odd_shapes(source, check)]
-        seen += len(check.items)
+        seen += check.found
         print("\n".join(_summary(layout, name, check)))
     if not seen and not deviations:
         raise BadInput(f"{root}: no split of {source.title} is there; it should hold\n{source.layout}")
@@ -77,19 +77,36 @@ def _not_there(layout: PublicLayout, name: str, split: str) -> str | None:
     try:
         return None if layout.items(name, split) else "no image of it is there"
     except NotThere as error:
-        return str(error).partition(";")[0]
+        return None if _in_part(layout, name, split) else str(error).partition(";")[0]
     except BadInput:
         return None  # which the look will say
 
 
+def _in_part(layout: PublicLayout, name: str, split: str) -> bool:
+    """Are some parts of a split there, of those that it is the sum of? Then what is missing is a deviation."""
+    source = layout.dataset(name)
+    summed = isinstance(layout.splits(name)[split].count, Mapping) and not layout.entry(name).part
+    return summed and any(_holds(source, layout.root(name), split, part) for part in source.parts)
+
+
+def _holds(source: Dataset, root: Path, split: str, part: str) -> bool:
+    try:
+        return any(True for _ in source.files(root, split, part))
+    except NotThere:
+        return False
+    except BadInput:
+        return True  # which the look will say
+
+
 def _summary(layout: PublicLayout, name: str, check: PublicCheck) -> Iterator[str]:
-    shapes = Counter(check.looks[image].shape for image, _ in check.pairs if not check.looks[image].fault)
+    images = dict.fromkeys(image for image, _ in check.pairs)  # windows of one image share it
+    shapes = Counter(check.looks[image].shape for image in images if not check.looks[image].fault)
     common = ", ".join(f"{width} x {height} ({times})" for (height, width), times in shapes.most_common(SHAPES))
     more = f" and {len(shapes) - SHAPES} other sizes" if len(shapes) > SHAPES else ""
     labels = sum(1 for _, label in check.pairs if label)
     expected = layout.expected(name, check.split)
     of = f" of {expected}" if expected is not None else ""
-    yield f"{name} {check.split}: {len(check.items)}{of} images, {labels} labels; {common}{more}"
+    yield f"{name} {check.split}: {check.found}{of} images, {labels} labels{'; ' * bool(shapes)}{common}{more}"
 
 
 def _odd_shapes(source: Dataset, check: PublicCheck) -> Iterator[str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from xdseg.cells import Cell, Context, Run, expand, find_run, predictions_path
+from xdseg.cells import Cell, Context, Run, find_run, predictions_path
 from xdseg.data.store import PixelStore, open_store
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, write_json
+from xdseg.grid import expand
 from xdseg.process import now, run_lock
 from xdseg.records import read_json
 from xdseg.settings.training import Training

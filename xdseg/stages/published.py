@@ -54,9 +54,10 @@ def _chosen(rows: Sequence[Published], pair: str | None, setting: str | None) ->
 
 
 def _sides(rows: Sequence[Published], pair: str) -> tuple[str, str]:
-    source, arrow, target = pair.partition("->")
+    source, arrow, target = (part.strip() for part in pair.partition("->"))
     if not arrow:
-        raise BadInput(f"published: {pair!r} is no pair; write SOURCE->TARGET, SOURCE-> or ->TARGET")
+        raise BadInput(f"published: {pair!r} is no pair; write SOURCE->TARGET, SOURCE-> or ->TARGET, in quotes")
+    source = "+".join(sorted(source.split("+")))
     for side, key in ((source, "source"), (target, "target")):
         known = {getattr(row, key) for row in rows}
         if side and side not in known:

@@ -5,13 +5,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from xdseg.canonical import fingerprint, short
-from xdseg.cells import Cell, Context, Pair, expand, kept_in_pair, score_payload
+from xdseg.cells import Cell, Context, Pair, kept_in_pair, score_payload
 from xdseg.data.store import open_store
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.predictions import save_confusion, score_split
 from xdseg.evaluation.raw_ids import RawIds
 from xdseg.evaluation.summary import scores_of
 from xdseg.files import file_digest, write_json
+from xdseg.grid import expand
 from xdseg.params import SLUG
 from xdseg.process import now, provenance
 from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record

@@ -5,7 +5,8 @@ from collections import Counter
 import yaml
 
 from xdseg.canonical import short
-from xdseg.cells import Context, Expansion, expand
+from xdseg.cells import Context
+from xdseg.grid import Expansion, expand
 from xdseg.settings.training import Augmentation, Training
 
 
@@ -22,7 +23,7 @@ def resolved(context: Context) -> dict:
     """The settings of the grid's methods with every default written out."""
     params = context.params
     methods = {}
-    for name in params.grid.methods:
+    for name in params.grid.every_method:
         method = params.methods[name]
         kind, segmenter = params.component("segmenters", method.segmenter)
         methods[name] = {

@@ -50,7 +50,8 @@ class Optimisers:
         """Set all learning rates for `step`; returns that of the first group, the one that curves show."""
         for optimiser in self.members:
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * factor(self.recipe, step)
+                # a group that does not say its part belongs to an adaptation, whose parameters are all new
+                group["lr"] = group["peak"] * factor(self.recipe, step, part=group.get("part", "head"))
         return self.members[0].param_groups[0]["lr"]
 
     def zero_grad(self) -> None:

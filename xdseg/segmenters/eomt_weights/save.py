@@ -62,14 +62,12 @@ def transformers_state(network: "EoMT") -> State:
 
 def transformers_config(network: "EoMT") -> dict[str, Any]:
     """What transformers builds the network from. Raises BadInput for an encoder that it does not have."""
-    encoder, settings = network.encoder, network.settings
-    rotary, attention = isinstance(encoder, Eva), encoder.blocks[0].attn
+    encoder, rotary = network.encoder, isinstance(network.encoder, Eva)
     sides = {side * network.patch for side in encoder.patch_embed.grid_size}
-    fitting = rotary or encoder.no_embed_class
-    if encoder.cls_token is None or not fitting or len(sides) > 1:
+    if encoder.cls_token is None or not (rotary or encoder.no_embed_class) or len(sides) > 1:
         raise BadInput(
-            f"eomt: transformers has no EoMT on {settings.encoder} of positions for {sorted(sides)}; it takes encoders "
-            "with a class token, whose positions leave it out, for square images"
+            f"eomt: transformers has no EoMT on {network.settings.encoder} of positions for {sorted(sides)}; it takes "
+            "encoders with a class token, whose positions leave it out, for square images"
         )
     kind = "EomtDinov3" if rotary else "Eomt"
     return {
@@ -77,22 +75,38 @@ def transformers_config(network: "EoMT") -> dict[str, Any]:
         "model_type": "eomt_dinov3" if rotary else "eomt",
         "id2label": dict(enumerate(network.classes)),
         "label2id": {name: number for number, name in enumerate(network.classes)},
+        "image_size": sides.pop(),
+        **_encoder_config(network),
+        **_perceptron(network, rotary=rotary),
+        **_head_config(network),
+    }
+
+
+def _encoder_config(network: "EoMT") -> dict[str, Any]:
+    encoder = network.encoder
+    return {
         "hidden_size": encoder.embed_dim,
         "num_hidden_layers": len(encoder.blocks),
-        "num_attention_heads": attention.num_heads,
+        "num_attention_heads": encoder.blocks[0].attn.num_heads,
         "layer_norm_eps": encoder.norm.eps,
-        "image_size": sides.pop(),
         "patch_size": network.patch,
+        "num_register_tokens": encoder.num_prefix_tokens - 1,
+    }
+
+
+def _head_config(network: "EoMT") -> dict[str, Any]:
+    settings, loss = network.settings, network.settings.loss
+    return {
         "num_upscale_blocks": len(network.head.upscale),
         "num_blocks": settings.query_blocks,
         "num_queries": settings.queries,
-        "num_register_tokens": encoder.num_prefix_tokens - 1,
-        **_perceptron(network, rotary=rotary),
-        "train_num_points": settings.loss.points,
-        "oversample_ratio": settings.loss.oversample,
-        "importance_sample_ratio": settings.loss.importance,
-        **{name: getattr(settings.loss, name) for name in ("class_weight", "mask_weight", "dice_weight")},
-        "no_object_weight": settings.loss.no_object,
+        "train_num_points": loss.points,
+        "oversample_ratio": loss.oversample,
+        "importance_sample_ratio": loss.importance,
+        "class_weight": loss.class_weight,
+        "mask_weight": loss.mask_weight,
+        "dice_weight": loss.dice_weight,
+        "no_object_weight": loss.no_object,
     }
 
 
