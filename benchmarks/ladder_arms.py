@@ -1,6 +1,5 @@
 """The networks of EoMT's ladder as arms of a benchmark: built, counted, run with and without what is around them."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
@@ -26,7 +25,6 @@ NAMES = ("ViT-Adapter + Mask2Former", "without adapter", "without pixel decoder"
 STEPS = (*NAMES, MASKED, PLAIN)
 FLOPS_PER_MAC = 2
 BYTES_PER_MIB = 1 << 20
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler would tell of its start and end, and of a missing GPU
 
 Outputs = tuple[Tensor, Tensor]  # mask logits (B, Q, h, w), class logits (B, Q, K + 1)
 
