@@ -42,7 +42,7 @@ class Row:
     model: str
     side: int
     arm: str
-    parameters: float  # millions of the whole network
+    parameters: float  # millions of the encoder
     milliseconds: float
     mib: float
 
@@ -68,7 +68,7 @@ def rows_of(panel: str, case: Case, device: torch.device) -> list[Row]:
     images = torch.randn(case.batch, 3, case.side, case.side, device=device)
     for name in ENDS:
         arm = arms.build(case, name).to(device)
-        count = sum(parameter.numel() for parameter in arm.parameters()) / 1e6
+        count = sum(parameter.numel() for parameter in arm.network.encoder.parameters()) / 1e6
         cost = costs(lambda arm=arm: arm(images), device)
         found.append(Row(panel, model, case.side, name, count, *cost))
     cost = costs(attention_of(arm.network.encoder, images), device)
@@ -128,7 +128,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     figure = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
-    columns = ((BY_SIDE, "side", "image side, pixels"), (BY_SIZE, "parameters", "parameters, millions"))
+    columns = ((BY_SIDE, "side", "image side, pixels"), (BY_SIZE, "parameters", "parameters of the encoder, millions"))
     for line, (quantity, unit) in enumerate((("milliseconds", "time per image, ms"), ("mib", "peak memory, MiB"))):
         for column, (panel, across, label) in enumerate(columns):
             lines(panels[line, column], [row for row in rows if row.panel == panel], across, quantity)
@@ -147,6 +147,9 @@ def lines(axes: Axes, rows: Sequence[Row], across: str, quantity: str) -> None:
         values = [max(getattr(row, quantity), 1e-2) for row in points]
         axes.plot(places, values, color=colour, marker=MARKERS[arm], label=arm)
     axes.set(xscale="log", yscale="log")
+    ticks = sorted({getattr(row, across) for row in rows})
+    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], minor=False)
+    axes.set_xticks([], minor=True)
     axes.grid(visible=True, which="both", alpha=0.25)
 
 
