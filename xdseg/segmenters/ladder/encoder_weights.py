@@ -20,7 +20,7 @@ def fill_encoder(encoder: nn.Module, settings: Settings, *, segmenter: str) -> N
     if settings.weights is None:
         return
     state = _fetched(settings.encoder, segmenter) if settings.weights == TIMM else _from_file(settings.weights)
-    fit(encoder, encoder_state(encoder, state), origin=settings.weights)
+    fit(encoder, encoder_state(encoder, state, origin=settings.weights), origin=settings.weights)
 
 
 def _from_file(weights: str) -> State:
