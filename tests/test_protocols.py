@@ -59,6 +59,7 @@ EXPECTED = {
         1,
         3,
     ),
+    "eomt_cityscapes": ({"cityscapes": {"train", "val"}, "acdc": {"train", "val"}}, 1, 2),
     "loveda": ({"loveda_urban": {"train", "val"}, "loveda_rural": {"train", "val"}}, 6, 8),
     "potsdam_vaihingen": (
         {"potsdam_rgb": {"train", "val"}, "potsdam_irrg": {"train", "val"}, "vaihingen": {"train", "val"}},
