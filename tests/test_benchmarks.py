@@ -23,6 +23,7 @@ SCRIPTS = {
     "train_step": {"train_step_deeplabv3plus"},
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
     "dataset_check": {"again_command", "again_process", "map_sequential"},
+    "eomt_ladder": {"eomt_S-256"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -40,7 +41,15 @@ def module(monkeypatch: pytest.MonkeyPatch):
         return found
 
     yield load
-    for name in ("measure", "images", "dataset_arms", "dataset_project", "dataset_tree"):
+    for name in (
+        "measure",
+        "images",
+        "dataset_arms",
+        "dataset_project",
+        "dataset_tree",
+        "ladder_arms",
+        "ladder_scaling",
+    ):
         sys.modules.pop(name, None)
 
 

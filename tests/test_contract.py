@@ -128,6 +128,17 @@ def test_parameter_groups_cover_each_parameter_once(name):
 
 
 @every_segmenter
+def test_rates_fall_by_block_where_there_are_blocks(name):
+    """With layer_decay the last of n blocks has the whole rate and the first decay^(n-1) of it; else nothing falls."""
+    network = build(name)
+    groups = network.parameter_groups(RECIPE.model_copy(update={"layer_decay": 0.5}))
+    check_groups(network, groups)
+    rates = {group["lr"] for group in groups if group["part"] == "encoder"}
+    blocks = {1e-3 * 0.5**depth for depth in range(network.layers)}
+    assert rates - {1e-3} == blocks - {1e-3}
+
+
+@every_segmenter
 def test_initialisation_follows_the_seed(name):
     """One seed gives one set of weights, whatever was drawn before; another seed gives another."""
     first = build(name, seed=1).state_dict()

@@ -40,6 +40,7 @@ class ViTMask2Former(Segmenter):
         for block in self.encoder.blocks:
             block.attn.fused_attn = settings.fused
         self.patch, width = vit.patch_side(self.encoder), self.encoder.embed_dim
+        self.layers = len(self.encoder.blocks)
         if self.patch not in SIDES:
             raise BadInput(f"{NAME}.patch: {self.patch} pixels; take {' or '.join(map(str, SIDES))}")
         self.strides = STRIDES if settings.multi_scale else (STRIDES[0], self.patch)
