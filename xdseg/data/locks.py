@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, Field
 
 from xdseg.canonical import fingerprint
-from xdseg.data.lock_files import SplitEntry, first_line, label_lock
+from xdseg.data.lock_files import LockedSplits, SplitEntry, first_line, label_lock
 from xdseg.data.streetworld import settings as streetworld
 from xdseg.data.streetworld.settings import Streetworld
 from xdseg.errors import BadInput, suggest
@@ -86,7 +86,7 @@ class Lock(Protocol):
 
 
 @dataclass(frozen=True)
-class FolderLock:
+class FolderLock(LockedSplits):
     """The lock of a suite of photographs, as `xdseg prepare` wrote it, under what params.yaml says of its classes."""
 
     path: Path
@@ -150,18 +150,6 @@ class FolderLock:
     def labelled(self, domain: str, split: str) -> bool:
         """Does the split have labels at all?"""
         return self._split(domain, split).labelled
-
-    def count(self, domain: str, split: str) -> int:
-        """Number of images."""
-        return self._split(domain, split).count
-
-    def pixels(self, domain: str, split: str) -> int:
-        """Pixels of all images together."""
-        return self._split(domain, split).pixels
-
-    def images(self, domain: str, split: str) -> str:
-        """Digest of the split's images and their order."""
-        return self._split(domain, split).images
 
     def _labels(self, domain: str, split: str) -> LabelFile:
         if not self.labelled(domain, split):

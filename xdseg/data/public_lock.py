@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from xdseg.canonical import fingerprint
-from xdseg.data.lock_files import SplitEntry, first_line, label_lock
+from xdseg.data.lock_files import LockedSplits, SplitEntry, first_line, label_lock
 from xdseg.data.public import PublicLayout
 from xdseg.datasets.contract import IGNORE
 from xdseg.errors import BadInput, suggest
@@ -44,7 +44,7 @@ class RawLabelFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class PublicLock:
+class PublicLock(LockedSplits):
     """What is locked of a suite of public data sets, read through the label maps that params.yaml names."""
 
     path: Path
@@ -113,18 +113,6 @@ class PublicLock:
         entry, said = self.contents.domains.get(domain), self.layout.entry(domain)
         same = entry is not None and (entry.dataset, entry.part) == (said.dataset, said.part)
         return entry.splits.get(split) if same else None
-
-    def count(self, domain: str, split: str) -> int:
-        """Number of images."""
-        return self._split(domain, split).count
-
-    def pixels(self, domain: str, split: str) -> int:
-        """Pixels of all images together."""
-        return self._split(domain, split).pixels
-
-    def images(self, domain: str, split: str) -> str:
-        """Digest of the split's images and their order."""
-        return self._split(domain, split).images
 
     def _labels(self, domain: str, split: str) -> RawLabelFile:
         if not self._split(domain, split).labelled:
