@@ -16,7 +16,18 @@ from test_docs import MARK, check_outputs, read_guide
 
 CLONED = (
     *(".dvc", ".dvcignore", ".gitignore", "backbones", "Makefile", "Snakefile", "dvc.lock", "dvc.yaml", "params.yaml"),
-    *("data", "pipeline", "profiles", "pyproject.toml", "records", "reports", "requirements.txt", "tests", "xdseg"),
+    *(
+        "data",
+        "pipeline",
+        "profiles",
+        "pyproject.toml",
+        "records",
+        "reports",
+        "requirements.txt",
+        "requirements-alone.txt",
+        "tests",
+        "xdseg",
+    ),
 )
 LEFT = shutil.ignore_patterns("__pycache__", "config.local", "tmp", "cache", "suites")
 TIMEOUT = 1800  # seconds that nothing here comes near, even on a loaded machine, so that a hang is a failure

@@ -31,7 +31,7 @@ class Workflow:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        for name in ("Makefile", "requirements.txt", "requirements-alone.txt", "pyproject.toml"):
             shutil.copy2(ROOT / name, folder / name)
         os.symlink(ROOT / ".venv", folder / ".venv")
         self.environment = os.environ | {"PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
