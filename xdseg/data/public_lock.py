@@ -133,9 +133,8 @@ class PublicLock(LockedSplits):
 
     def lacks(self, domain: str, split: str) -> set[str]:
         """Classes that no pixel of the split has."""
-        table = self.layout.table(domain)
-        held = {int(table[raw]) for raw, pixels in self._labels(domain, split).ids.items() if pixels}
-        return {name for number, name in enumerate(self.classes) if number not in held}
+        counts = self.statistics(domain, split)
+        return {name for number, name in enumerate(self.classes) if not counts[number]}
 
     def statistics(self, domain: str, split: str) -> np.ndarray:
         """(256,) int64: pixels per class id, 255 the ignored ones."""

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xdseg.data.pixels import read_image, read_label
+from xdseg.data.pixels import IDS, read_image, read_label
 
-IDS = 256
 IGNORE = 255
 
 
@@ -60,7 +59,6 @@ class Download:
     what: str  # archives, by the names they are published under
     where: str  # site or portal, in words
     licence: str
-    gigabytes: float | None = None  # None: not confirmed
 
 
 @dataclass(frozen=True)

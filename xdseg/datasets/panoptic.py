@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xdseg.data.pixels import read_image
+from xdseg.data.pixels import IDS, read_image
 from xdseg.datasets.colours import COLOURS, codes
 from xdseg.datasets.jsons import read_object
 from xdseg.errors import BadInput
 
-IDS = 256
 UNLISTED = -1
 VOID = 0  # id of pixels whose segment is not listed, as WildDash's own pano2sem.py has it
 

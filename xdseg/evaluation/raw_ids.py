@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xdseg.datasets.contract import IDS, IGNORE
+from xdseg.data.pixels import IDS
+from xdseg.datasets.contract import IGNORE
 from xdseg.datasets.registry import dataset
 from xdseg.errors import BadInput
 

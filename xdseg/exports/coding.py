@@ -6,12 +6,12 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from xdseg.data.pixels import IDS
 from xdseg.errors import BadInput
 from xdseg.evaluation.predictions import Predictions, encode_png
 from xdseg.exports.contract import INVALID, Folder, Server
 
 CERTAIN = 65535  # confidence 1 as 16 bits
-IDS = 256
 MODES = {"classes": "L", "invalid": "L", "confidence": "I;16"}  # as Pillow calls 8 and 16 bits of grey
 
 

@@ -23,10 +23,9 @@ def show_datasets(name: str | None = None) -> None:
 
 def _described(source: Dataset) -> Iterator[str]:
     yield f"{source.name}: {source.title}"
-    size = f"; about {source.download.gigabytes:g} GB" if source.download.gigabytes else ""
     yield f"  download  {source.download.what}"
     yield f"  from      {source.download.where}"
-    yield f"  licence   {source.download.licence}{size}"
+    yield f"  licence   {source.download.licence}"
     yield f"  images    {', '.join(_count(name, split) for name, split in source.splits.items())}"
     if source.shapes:
         yield f"  size      {', '.join(f'{width} x {height}' for height, width in sorted(source.shapes))} pixels"
