@@ -7,6 +7,7 @@ where a pixel is ignored.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -87,7 +88,13 @@ None leaves the fused kernel and thus the host's bytes. A steer is pure: equal a
 
 
 class Prediction(ABC):
-    """What decode says about a batch of images."""
+    """What decode says about a batch of images.
+
+    `auxiliary` holds what further heads on earlier maps say, by name (DeepLabV2's second classifier); most have none.
+    Their losses are in `loss` already.
+    """
+
+    auxiliary: "Mapping[str, Prediction]" = MappingProxyType({})
 
     @abstractmethod
     def scores(self, size: Size) -> Tensor:
@@ -134,6 +141,10 @@ class Segmenter(nn.Module, ABC):
         padded = F.pad(images, (0, right, 0, below)) if below or right else images
         scores = self.decode(self.encode(padded, steer=steer), steer=steer).scores(tuple(padded.shape[-2:]))
         return scores[..., :height, :width]
+
+    def maps(self, images: Tensor) -> Mapping[str, Tensor]:
+        """The maps of `encode(images)`, for whoever wants nothing else; where parts are costly (HRDA) none are made."""
+        return self.encode(images).maps
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """What `predict` gave, as probabilities; mask classifiers override the softmax."""

@@ -67,7 +67,7 @@ class Step:
         return self._once("teacher", view, lambda name: teacher.probabilities(self.view(name)))
 
     def reference(self, view: str) -> Features:
-        """Features of the segmenter before training, without gradient. Only if an adaptation needs them."""
+        """Maps of the segmenter before training, without gradient. Only if an adaptation needs them."""
         return self._once("reference", view, self._reference)
 
     def pseudo_labels(self) -> PseudoLabels:
@@ -97,7 +97,7 @@ class Step:
 
     @torch.no_grad()
     def _reference(self, view: str) -> Features:
-        return _present(self._module.reference, "reference").encode(self.view(view))
+        return Features(_present(self._module.reference, "reference").maps(self.view(view)))
 
     def _stream_name(self, name: str) -> str:
         return f"{name}#{self._round}" if self._round else name
