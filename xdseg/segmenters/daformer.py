@@ -42,7 +42,8 @@ class DAFormerHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(B, C_i, h_i, w_i), finest first, to logits (B, classes, h_1, w_1)."""
-        joint = torch.cat(self.embeddings(maps), dim=1)
+        # channels first: embedded maps come channels last, where dilated depthwise gradients are slow on processors
+        joint = torch.cat(self.embeddings(maps), dim=1).contiguous()
         branches = torch.cat([branch(joint) for branch in self.branches], dim=1)
         return self.classifier(self.dropout(self.fuse(branches)))
 
