@@ -69,6 +69,16 @@ def test_description_fits_features(name):
 
 
 @every_segmenter
+def test_description_names_further_heads(name):
+    """What further heads say in training is described by name, in order, and is of the same classes."""
+    network = build(name).train()
+    auxiliary = network.decode(network.encode(images(32, 32))).auxiliary
+    assert tuple(auxiliary) == network.describe().auxiliary
+    for key, prediction in auxiliary.items():
+        assert prediction.probabilities((32, 32)).shape == (2, len(tiny_jobs.CLASSES), 32, 32), key
+
+
+@every_segmenter
 def test_ignored_images_give_no_loss_and_no_gradient(name):
     """Where all pixels are ignored the loss is 0, and so is every gradient; neither is NaN."""
     network = build(name).train()

@@ -27,7 +27,10 @@ SMALL = {  # others are small by default
         **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
     },
 }
-OFF = {}  # settings that switch an adaptation off; others take {"weight": 0}
+OFF = {  # settings that switch an adaptation off; others take {"weight": 0}
+    "adversarial": {"weight": 0, "auxiliary_weight": 0},
+    "minent": {"weight": 0, "auxiliary_weight": 0},
+}
 CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)
 
 

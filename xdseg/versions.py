@@ -86,9 +86,17 @@ SOURCES = {
         "stages/train.py",
     ),
     "streetworld": ("data/streetworld/*.py",),
+    "adaptation adversarial": (
+        *(f"adaptations/{name}.py" for name in ("adversarial", "discriminator", "entropy", "levels")),
+        *("settings/adversarial.py", "settings/levels.py"),
+    ),
     "adaptation dacs": (
         *(f"adaptations/{name}.py" for name in ("classmix", "dacs", "photometric", "pseudo_labels")),
         "settings/dacs.py",
+    ),
+    "adaptation minent": (
+        *(f"adaptations/{name}.py" for name in ("entropy", "levels", "minent", "pseudo_labels")),
+        *("settings/levels.py", "settings/minent.py"),
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),

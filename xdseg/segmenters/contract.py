@@ -46,6 +46,7 @@ class Description:
     maps: tuple[MapSpec, ...]  # in the order of Features.maps, finest first
     multiple: int  # encode takes images whose sides are multiples of so many pixels
     sites: tuple[Site, ...] = ()
+    auxiliary: tuple[str, ...] = ()  # names in Prediction.auxiliary, in training at least
 
 
 @dataclass(frozen=True)
