@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import dacs, eomt, ladder, mit, segmenters
+from xdseg.settings import dacs, eomt, feature_distance, ladder, masked_consistency, mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -62,6 +62,23 @@ SEGMENTERS.add(
     Component("deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1)
 )
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
+ADAPTATIONS.add(
+    Component(
+        "feature-distance",
+        feature_distance.FeatureDistance,
+        "xdseg.adaptations.feature_distance:FeatureDistance",
+        version=1,
+    )
+)
+ADAPTATIONS.add(
+    Component(
+        "masked-consistency",
+        masked_consistency.MaskedConsistency,
+        "xdseg.adaptations.masked_consistency:MaskedConsistency",
+        version=1,
+        needs_target="images",
+    )
+)
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
 SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", version=1))
