@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from tiny_runs import fit, interrupted
 
+from xdseg.adaptations.contract import PseudoLabels
+from xdseg.adaptations.pseudo_labels import rows_ignored
 from xdseg.cells import Context
 from xdseg.cli import main
 from xdseg.data.loading import StepBatches
 from xdseg.grid import expand
 from xdseg.params import parse
+from xdseg.settings.dacs import Dacs
 from xdseg.training.loop import Run
 from xdseg.training.step import Step
 from xdseg.training.train_step import prepared
@@ -56,6 +59,40 @@ def test_labels_come_from_the_plain_target(tmp_path):
     torch.testing.assert_close(given.weights, share.expand(given.weights.shape))
 
 
+@pytest.mark.parametrize(("top", "bottom"), [(3, 5), (0, 5), (3, 0), (40, 0), (0, 40)])
+def test_ignored_rows_weigh_nothing(tmp_path, top, bottom):
+    """The first and last rows have weight 0 and keep their labels; the others the weight that they have without."""
+    plain, rows = run_of(tmp_path, {"threshold": 0.36}), {"ignore_top": top, "ignore_bottom": bottom}
+    run = run_of(tmp_path, {"threshold": 0.36} | rows)
+    given, free = (Step(r.module, prepared(StepBatches(r.job)[0])).pseudo_labels() for r in (run, plain))
+    inner = slice(top, max(32 - bottom, 0))
+    expected = torch.zeros_like(free.weights)
+    expected[:, inner] = free.weights[:, inner]
+    assert torch.equal(given.weights, expected) and torch.equal(given.labels, free.labels)
+    assert free.weights.min() > 0, "else there is nothing to ignore"
+
+
+def test_no_ignored_rows_leave_the_labels_as_they_are():
+    """At the defaults the very same labels and weights come back."""
+    given = PseudoLabels(torch.zeros(1, 4, 4, dtype=torch.int64), torch.ones(1, 4, 4))
+    assert rows_ignored(given, top=0, bottom=0) is given
+    assert Dacs(ignore_top=15, ignore_bottom=120).identity() == {"ignore_top": 15, "ignore_bottom": 120}
+    assert Dacs().identity() == {}
+
+
+def test_ignored_rows_count_in_the_mean_and_source_pixels_stay(tmp_path):
+    """With all rows ignored the mixture's loss is that of its source pixels over all labelled ones."""
+    run = run_of(tmp_path, {"threshold": 0.36, "ignore_top": 32, "views": {"jitter_p": 1, "blur_p": 0}})
+    adaptation = run.module.adaptations["dacs"]
+    step = Step(run.module, prepared(StepBatches(run.job)[0]))
+    loss, mixed = adaptation.losses(step)["cross_entropy"], adaptation.mixed(step)
+    network = run.module.segmenter
+    logits = network.decode(network.encode(mixed.images)).scores((32, 32))
+    each = torch.nn.functional.cross_entropy(logits, mixed.labels, reduction="none", ignore_index=255)
+    pasted = (mixed.images == step.source.images).all(1) & (mixed.weights == 1)
+    torch.testing.assert_close(loss, each[pasted].sum() / (mixed.labels != 255).sum())
+
+
 def test_passes_of_one_step(tmp_path, monkeypatch):
     """Two passes of the student (source, mixed) and one of the teacher (target); at weight 0 the source's alone."""
     seen = []
@@ -84,6 +121,7 @@ def test_switches_change_what_is_learnt(tmp_path):
     """Each named switch leads to other weights, so none is without effect."""
     choices = [{}, {"classes_of": "batch"}, {"views": {"jitter_p_means": "probability"}}, {"alpha": 0.5}]
     choices += [{"threshold": 0.4}, {"views": {"blur_p": 0}}, {"views": {"jitter_strength": 0.1}}, {"weight": 0.5}]
+    choices += [{"ignore_top": 4}, {"ignore_bottom": 4}]
     digests = set()
     for number, settings in enumerate(choices):
         job = tiny_jobs.make_job(tmp_path, steps=6, adaptations=[("dacs", settings)], target="images")

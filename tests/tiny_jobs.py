@@ -31,6 +31,11 @@ OFF = {  # settings that switch an adaptation off; others take {"weight": 0}
     "adversarial": {"weight": 0, "auxiliary_weight": 0},
     "minent": {"weight": 0, "auxiliary_weight": 0},
 }
+SMALL_TERMS = {  # what adaptations need to act on 32 x 32 pixels of three colours; others act as they are
+    "feature-distance": {"classes": ["red"]},
+    "masked-consistency": {"block": 8},
+}
+PROVIDER = ("dacs", {"threshold": 0.3})  # of pseudo-labels; of three classes one always has so much: their weight is 1
 CPU = Runtime(device="cpu", log_every=2, checkpoint_every=4)
 
 
@@ -77,11 +82,12 @@ def make_job(folder: Path, *, segmenter: str = "toy", adaptations=(), network=No
 
 def terms(name: str, **values) -> list[tuple[str, dict]]:
     """An adaptation with these settings, and before it one that provides pseudo-labels if it needs another's."""
+    values = SMALL_TERMS.get(name, {}) | values
     network = segmenter_settings("toy")
     description = SEGMENTERS["toy"].load()(network, CLASSES).describe()
     part = ADAPTATIONS[name].load()(ADAPTATIONS[name].settings(**values), description)
     alone = part.provides_pseudo_labels or not part.needs.pseudo_labels
-    return ([] if alone else [("dacs", {})]) + [(name, values)]
+    return ([] if alone else [PROVIDER]) + [(name, values)]
 
 
 def target_of(name: str) -> str:

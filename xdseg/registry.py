@@ -11,7 +11,17 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import adversarial, dacs, eomt, ladder, minent, mit, segmenters
+from xdseg.settings import (
+    adversarial,
+    dacs,
+    eomt,
+    feature_distance,
+    ladder,
+    masked_consistency,
+    minent,
+    mit,
+    segmenters,
+)
 from xdseg.settings.base import Settings
 
 
@@ -72,6 +82,23 @@ ADAPTATIONS.add(
 )
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
 ADAPTATIONS.add(Component("minent", minent.MinEnt, "xdseg.adaptations.minent:MinEnt", version=1, needs_target="images"))
+ADAPTATIONS.add(
+    Component(
+        "feature-distance",
+        feature_distance.FeatureDistance,
+        "xdseg.adaptations.feature_distance:FeatureDistance",
+        version=1,
+    )
+)
+ADAPTATIONS.add(
+    Component(
+        "masked-consistency",
+        masked_consistency.MaskedConsistency,
+        "xdseg.adaptations.masked_consistency:MaskedConsistency",
+        version=1,
+        needs_target="images",
+    )
+)
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
 SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", version=1))

@@ -66,7 +66,9 @@ SOURCES = {
         "stages/predict.py",
     ),
     "loading": (
-        *(f"data/{name}.py" for name in ("cache", "decoding", "loading", "pixels", "store")),
+        *(f"data/{name}.py" for name in ("cache", "class_counts", "decoding", "loading", "order", "pixels")),
+        *(f"data/{name}.py" for name in ("rare_classes", "store")),
+        "settings/sampling.py",
         "training/streams.py",
     ),
     "metric": (
@@ -97,6 +99,11 @@ SOURCES = {
     "adaptation minent": (
         *(f"adaptations/{name}.py" for name in ("entropy", "levels", "minent", "pseudo_labels")),
         *("settings/levels.py", "settings/minent.py"),
+    ),
+    "adaptation feature-distance": ("adaptations/feature_distance.py", "settings/feature_distance.py"),
+    "adaptation masked-consistency": (
+        *(f"adaptations/{name}.py" for name in ("masked_consistency", "photometric")),
+        *(f"settings/{name}.py" for name in ("dacs", "masked_consistency")),
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from xdseg.adaptations.classmix import Mixed, mix, paste_masks
 from xdseg.adaptations.contract import Adaptation, Needs, PseudoLabels
 from xdseg.adaptations.photometric import changed
-from xdseg.adaptations.pseudo_labels import threshold_weighted
+from xdseg.adaptations.pseudo_labels import rows_ignored, threshold_weighted
 from xdseg.segmenters.contract import Description
 from xdseg.settings.dacs import Dacs as Settings
 from xdseg.training.step import Step
@@ -36,8 +36,9 @@ class Dacs(Adaptation):
 
     def pseudo_labels(self, step: Step) -> PseudoLabels:
         """The teacher's most probable classes on the plain target, weighted by the share of confident pixels."""
-        images = step.view("target")
-        return threshold_weighted(step.teacher("target"), images, threshold=self.settings.threshold)
+        settings, images = self.settings, step.view("target")
+        given = threshold_weighted(step.teacher("target"), images, threshold=settings.threshold)
+        return rows_ignored(given, top=settings.ignore_top, bottom=settings.ignore_bottom)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Weighted loss of the student on the mixed images, under the names of the segmenter's own terms."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from xdseg.data.crops import View, choose_window, uniform
+from xdseg.data.crops import View, Wanted, choose_window, uniform
 from xdseg.data.distortion import distorted, draw_changes
 from xdseg.data.tensors import IGNORE, PADDING, image_tensor
 from xdseg.settings.sizes import ImageSize
@@ -77,10 +77,16 @@ class Augmenter:
         self.photometric = photometric(settings)
 
     def labelled(
-        self, image: np.ndarray, labels: np.ndarray, draw: Draw, *, resize: ImageSize | None = None
+        self,
+        image: np.ndarray,
+        labels: np.ndarray,
+        draw: Draw,
+        *,
+        resize: ImageSize | None = None,
+        wanted: Wanted | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(H, W, 3) and (H, W) uint8 to (3, *crop) and (*crop) uint8, ignored pixels 255."""
-        view = self._view(labels, labels.shape, draw, resize)
+        view = self._wanted_view(labels, draw.generator(), resize, wanted)
         seen = self._distorted(image, view, draw)
         if self.photometric is not None:
             with global_draws(draw.seed, f"photometric/{draw.name}", draw.step):
@@ -89,12 +95,24 @@ class Augmenter:
 
     def unlabelled(self, image: np.ndarray, draw: Draw, *, resize: ImageSize | None = None) -> Tensor:
         """(H, W, 3) to (3, *crop) uint8, geometry only: adaptations jitter their own views of the target."""
-        view = self._view(None, image.shape[:2], draw, resize)
+        view = self._view(None, image.shape[:2], draw.generator(), resize)
         return self._pad_image(view.image(image_tensor(view.window.of(image))))
 
-    def _view(self, labels: np.ndarray | None, shape: tuple[int, int], draw: Draw, resize: ImageSize | None) -> View:
+    def _wanted_view(
+        self, labels: np.ndarray, draws: torch.Generator, resize: ImageSize | None, wanted: Wanted | None
+    ) -> View:
+        """The first view that shows enough of the wanted class, or the last of its redraws; else the first one."""
+        view = self._view(labels, labels.shape, draws, resize)
+        for _ in range(wanted.redraws if wanted else 0):
+            if wanted.shown(view.labels(labels), self.settings.crop_size or view.window.size):
+                break
+            view = self._view(labels, labels.shape, draws, resize)
+        return view
+
+    def _view(
+        self, labels: np.ndarray | None, shape: tuple[int, int], draws: torch.Generator, resize: ImageSize | None
+    ) -> View:
         """The first view that shows a labelled pixel, where that is asked for; else the first one."""
-        draws = draw.generator()
         asked = labels is not None and self.settings.labelled_only
         for _ in range(LABELLED_REDRAWS if asked else 0):
             view = self._draw_view(labels, shape, draws, resize)

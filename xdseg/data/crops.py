@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xdseg.data.tensors import resize_image, resize_labels
 from xdseg.evaluation.sizes import sized
+from xdseg.settings.sampling import RareClass
 from xdseg.settings.sizes import ImageSize
 from xdseg.settings.training import Augmentation
 
@@ -51,6 +52,23 @@ class View:
 
     def _turned(self, part: Tensor) -> Tensor:
         return part.flip(-1) if self.flipped else part
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The class that a crop should show, and how much of it (`xdseg.data.rare_classes`)."""
+
+    number: int  # of the class
+    settings: RareClass
+
+    @property
+    def redraws(self) -> int:
+        """Crops that may be drawn after the first."""
+        return self.settings.attempts if self.settings.min_crop_ratio else 0
+
+    def shown(self, labels: Tensor, crop: tuple[int, int]) -> bool:
+        """Do the labels (h, w) of a crop of that (height, width) hold enough of it?"""
+        return int((labels == self.number).sum()) > self.settings.crop_threshold(crop)
 
 
 def uniform(low: float, high: float, draws: torch.Generator) -> float:

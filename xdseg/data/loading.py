@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Self
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from xdseg.data.augmentation import Augmenter, Draw
+from xdseg.data.order import Epochs, Order, Pick
+from xdseg.data.rare_classes import RareClasses
 from xdseg.errors import BadInput
 from xdseg.training.job import Split, TrainingJob
-from xdseg.training.streams import generator
 
 
 @dataclass(frozen=True)
@@ -73,35 +73,13 @@ class Batch:
         ]
 
 
-@lru_cache(maxsize=64)
-def permutation(seed: int, name: str, epoch: int, length: int) -> list[int]:
-    """The order of one epoch, kept because each of its steps asks for it."""
-    return torch.randperm(length, generator=generator(seed, name, epoch)).tolist()
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """Draws images in epochs, each image once per epoch; several domains take turns, so each has an equal share."""
-
-    seed: int
-    role: str
-    splits: tuple[Split, ...]
-
-    def pick(self, draw: int) -> tuple[Split, int]:
-        """Split and image of the n-th draw of the run."""
-        turn, number = draw % len(self.splits), draw // len(self.splits)
-        split = self.splits[turn]
-        epoch, place = divmod(number, len(split.images))
-        return split, permutation(self.seed, f"order/{self.role}/{split.domain}", epoch, len(split.images))[place]
-
-
 class StepBatches(Dataset):
     """Map from step to the batch of that step."""
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
         self.augmenter = Augmenter(job.augmentation, ignore_index=job.ignore_index)
-        self.source = Epochs(job.seed, "source", _checked(job.source))
+        self.source = _source_order(job)
         self.target = Epochs(job.seed, "target", _checked([job.target])) if job.target else None
 
     def __len__(self) -> int:
@@ -110,21 +88,32 @@ class StepBatches(Dataset):
     def __getitem__(self, step: int) -> Batch:
         return Batch(step, self._drawn(self.source, step), self._drawn(self.target, step) if self.target else None)
 
-    def _drawn(self, order: Epochs, step: int) -> Unlabelled:
-        batch = self.job.training.batch
-        picks = [order.pick(step * batch + place) for place in range(batch)]
-        names = tuple(f"{split.domain}/{split.images.names[number]}" for split, number in picks)
-        draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in range(batch)]
-        if picks[0][0].labels is None:
-            pairs = zip(picks, draws, strict=True)
-            images = [self.augmenter.unlabelled(s.images[n], draw, resize=s.resize) for (s, n), draw in pairs]
+    def _drawn(self, order: Order, step: int) -> Unlabelled:
+        picks = order.picks(step, self.job.training.batch)
+        names = tuple(f"{pick.split.domain}/{pick.split.images.names[pick.number]}" for pick in picks)
+        draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in range(len(picks))]
+        if picks[0].split.labels is None:
+            images = [self._unlabelled(pick, draw) for pick, draw in zip(picks, draws, strict=True)]
             return Unlabelled(_stacked(images, names), names)
-        pairs = [
-            self.augmenter.labelled(split.images[number], split.labels[number], draw, resize=split.resize)
-            for (split, number), draw in zip(picks, draws, strict=True)
-        ]
+        pairs = [self._labelled(pick, draw) for pick, draw in zip(picks, draws, strict=True)]
         images, labels = (_stacked(part, names) for part in zip(*pairs, strict=True))
         return Labelled(images, names, labels)
+
+    def _unlabelled(self, pick: Pick, draw: Draw) -> Tensor:
+        return self.augmenter.unlabelled(pick.split.images[pick.number], draw, resize=pick.split.resize)
+
+    def _labelled(self, pick: Pick, draw: Draw) -> tuple[Tensor, Tensor]:
+        split, number = pick.split, pick.number
+        image, labels = split.images[number], split.labels[number]
+        return self.augmenter.labelled(image, labels, draw, resize=split.resize, wanted=pick.wanted)
+
+
+def _source_order(job: TrainingJob) -> Order:
+    """Epochs, or draws by class where the recipe asks for them."""
+    splits, rare = _checked(job.source), job.training.rare_class
+    if rare is None:
+        return Epochs(job.seed, "source", splits)
+    return RareClasses(job.seed, splits, rare, classes=len(job.classes))
 
 
 def _stacked(parts: Sequence[Tensor], names: tuple[str, ...]) -> Tensor:

@@ -32,4 +32,10 @@ class Dacs(Settings):
         "image", description="where an image's classes to paste are drawn from: its own, or all of the batch (DAFormer)"
     )
     teacher_norm: TeacherNorm = Field("batch", description="statistics of the teacher's batch norm; batch as published")
+    ignore_top: int = Field(0, ge=0, description="upper rows of the crop whose pseudo-labels weigh 0 (DAFormer: 15)")
+    ignore_bottom: int = Field(
+        0,
+        ge=0,
+        description="lower rows likewise (DAFormer: 120, where the camera's car is; its crops are as high as images)",
+    )
     views: Views = Views()

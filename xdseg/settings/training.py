@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from xdseg.settings.base import Settings
 from xdseg.settings.photometric import Blur, Distortion, Jitter, Share, Span
+from xdseg.settings.sampling import RareClass
 
 TeacherNorm = Literal["batch", "running"]  # what the batch norm of an EMA teacher reads
 Supervision = Literal["granted", "target"]
@@ -48,6 +49,9 @@ class Training(Settings):
     clip_grad_norm: float | None = Field(None, gt=0, description="largest L2 norm of the segmenter's gradients")
     supervision: Supervision = Field(
         "granted", description="whose labels train: all that the setting grants, or the target's alone (fine-tuning)"
+    )
+    rare_class: RareClass | None = Field(
+        None, description="source images by their classes, rare ones more often; null: each image once per epoch"
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type; fp16 scales the loss")
     compile: bool = Field(False, description="torch.compile the training step")
