@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import dacs, eomt, ladder, mit, segmenters
+from xdseg.settings import dacs, deeplabv2, eomt, ladder, mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -61,6 +61,7 @@ ADAPTATIONS = Registry("adaptation")
 SEGMENTERS.add(
     Component("deeplabv3plus", segmenters.DeepLabV3Plus, "xdseg.segmenters.deeplabv3plus:DeepLabV3Plus", version=1)
 )
+SEGMENTERS.add(Component("deeplabv2", deeplabv2.DeepLabV2, "xdseg.segmenters.deeplabv2:DeepLabV2", version=1))
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
