@@ -191,10 +191,47 @@ def test_dense_loss_by_hand():
     torch.testing.assert_close(weighted, 0.5 * torch.tensor(4 / 3).log() / 2)
 
 
+def test_dense_loss_over_all_pixels_by_hand():
+    """With `all` the same costs, ln(4/3) and ln 4, are divided by three pixels; an ignored one is one of them."""
+    logits = torch.tensor([1.0, 3.0]).log().view(1, 2, 1, 1).expand(1, 2, 1, 3).clone().requires_grad_()
+    truth, costs = torch.tensor([[[1, 0, 255]]]), torch.tensor([4 / 3, 4.0]).log()
+    torch.testing.assert_close(pixel_loss(logits, truth, mean_over="all"), costs.sum() / 3)
+    weighted = pixel_loss(logits, truth, torch.tensor([[[0.5, 1.0, 9.0]]]), mean_over="all")
+    torch.testing.assert_close(weighted, (0.5 * costs[0] + costs[1]) / 3)
+    ignored = pixel_loss(logits, torch.full((1, 1, 3), 255), mean_over="all")
+    ignored.backward()
+    assert ignored.item() == 0 and torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+DENSE = [name for name in SEGMENTERS if "mean_over" in SEGMENTERS[name].settings.model_fields]
+
+
+def test_dense_segmenters_can_count_all_pixels():
+    """The four with one logit per class and cell have the switch."""
+    assert DENSE == ["daformer", "deeplabv2", "deeplabv3plus", "segformer"]
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_padding_counts_only_where_all_pixels_do(name):
+    """A quarter of ignored columns leaves the mean over labelled pixels and takes a quarter of that over all."""
+    truth = labels(32, 32)
+    truth[..., 24:] = 255
+    losses = {}
+    for choice in ("labelled", "all"):
+        network = build(name, mean_over=choice).eval()
+        losses[choice] = sum(network.decode(network.encode(images(32, 32))).loss(truth).values())
+    torch.testing.assert_close(losses["all"], 0.75 * losses["labelled"])
+    default = build(name).eval()
+    assert torch.equal(sum(default.decode(default.encode(images(32, 32))).loss(truth).values()), losses["labelled"])
+    assert tiny_jobs.segmenter_settings(name, mean_over="labelled") == tiny_jobs.segmenter_settings(name)
+
+
 def test_dense_scores_align_pixel_centres():
-    """Doubling a 1 x 2 map (0, 4) gives 0, 1, 3, 4."""
-    scores = DensePrediction(torch.tensor([0.0, 4.0]).view(1, 1, 1, 2)).scores((1, 4))
-    assert scores.flatten().tolist() == [0, 1, 3, 4]
+    """Doubling a 1 x 2 map (0, 3) gives 0, 0.75, 2.25, 3, and with aligned corners 0, 1, 2, 3."""
+    logits = torch.tensor([0.0, 3.0]).view(1, 1, 1, 2)
+    assert DensePrediction(logits).scores((1, 4)).flatten().tolist() == [0, 0.75, 2.25, 3]
+    aligned = DensePrediction(logits, align_corners=True).scores((1, 4)).flatten()
+    torch.testing.assert_close(aligned, torch.tensor([0.0, 1.0, 2.0, 3.0]))
 
 
 def test_deeplab_equals_smp():

@@ -111,9 +111,10 @@ def test_unknown_names_are_answered_with_the_nearest():
     config["methods"]["oracle"]["floor"] = "source_only"
     assert "methods.oracle.floor: unknown 'source_only'; did you mean 'source-only'?" in refused(config)
     config = small_config()
-    config["segmenters"]["deeplabv3plus"]["kind"] = "deeplab"
-    assert "segmenters.deeplabv3plus.kind: unknown segmenter 'deeplab'; did you mean 'deeplabv3plus'?" in refused(
-        config
+    config["segmenters"]["deeplabv3plus"]["kind"] = "deeplabv3-plus"
+    assert (
+        "segmenters.deeplabv3plus.kind: unknown segmenter 'deeplabv3-plus'; did you mean 'deeplabv3plus'?"
+        in refused(config)
     )
 
 

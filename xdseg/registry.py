@@ -14,6 +14,7 @@ from xdseg.errors import BadInput, suggest
 from xdseg.settings import (
     adversarial,
     dacs,
+    deeplabv2,
     eomt,
     feature_distance,
     ladder,
@@ -80,6 +81,7 @@ ADAPTATIONS.add(
         needs_target="images",
     )
 )
+SEGMENTERS.add(Component("deeplabv2", deeplabv2.DeepLabV2, "xdseg.segmenters.deeplabv2:DeepLabV2", version=1))
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
 ADAPTATIONS.add(Component("minent", minent.MinEnt, "xdseg.adaptations.minent:MinEnt", version=1, needs_target="images"))
 ADAPTATIONS.add(

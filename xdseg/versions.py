@@ -34,7 +34,9 @@ VERSIONS = {
     "training": 1,
 }
 
-MIT_SOURCES = ("segmenters/encoders.py", "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
+DENSE_SOURCES = ("segmenters/encoders.py", "settings/dense.py")
+
+MIT_SOURCES = (*DENSE_SOURCES, "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
 
 MASK_SOURCES = ("mask_loss", "mask_prediction", "matching", "points", "vit")
 
@@ -106,7 +108,8 @@ SOURCES = {
         *(f"settings/{name}.py" for name in ("dacs", "masked_consistency")),
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
-    "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),
+    "segmenter deeplabv2": ("segmenters/deeplabv2.py", "settings/deeplabv2.py", *DENSE_SOURCES),
+    "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py", *DENSE_SOURCES),
     "segmenter eomt": (
         *(f"segmenters/{name}.py" for name in ("annealing", "eomt", "mask_head", *MASK_SOURCES)),
         *("segmenters/eomt_weights/*.py", "settings/eomt.py", "settings/mask_loss.py"),

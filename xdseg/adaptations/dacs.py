@@ -1,8 +1,9 @@
 """DACS: a mean teacher labels target images, source classes are pasted onto them, and the student learns the mixture.
 
 Tranheden et al., WACV 2021. The total is the source's cross entropy, which every method has, plus that of the mixed
-images; the student is evaluated. Departs from the released code: the mean of the loss is over labelled pixels, as
-everywhere here, where theirs counts ignored ones too; the teacher starts as an average (`xdseg.training.teacher`).
+images; the student is evaluated. Departs from the released code: the mean of the loss is over labelled pixels,
+where theirs counts ignored ones too, unless the segmenter's `mean_over` says so; the teacher starts as an average
+(`xdseg.training.teacher`).
 
 `teacher_norm` is `batch` by default, as published, and for a reason of our own: with a ResNet-18 and 300 steps the
 running statistics are those of a network that was worse, and of source and mixed images; a batch of target crops has

@@ -63,7 +63,8 @@ class DeepLabV3Plus(Segmenter):
     def decode(self, features: Features, *, steer: Steer | None = None) -> DensePrediction:
         """Logits (B, K, H / 4, W / 4)."""
         levels = {MAPS[name]: value for name, value in features.maps.items()}
-        return DensePrediction(self.head(self.decoder([levels.get(level) for level in range(LEVELS + 1)])))
+        decoded = self.decoder([levels.get(level) for level in range(LEVELS + 1)])
+        return DensePrediction(self.head(decoded), mean_over=self.settings.mean_over)
 
     def load_pretrained(self) -> None:
         """Fill the encoder as the setting says."""

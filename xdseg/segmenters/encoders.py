@@ -1,4 +1,7 @@
-"""Pre-trained weights for the encoders of segmentation-models-pytorch: from a file, or as the library pins them."""
+"""Pre-trained weights for the encoders of segmentation-models-pytorch: from a file, or as the library pins them.
+
+A file may hold the whole network of AdaptSegNet or its successors, whose ResNet has torchvision's names.
+"""
 
 from pathlib import Path
 
@@ -10,27 +13,36 @@ from xdseg.errors import BadInput
 from xdseg.pretrained import IMAGENET, check_content, weights_file
 from xdseg.segmenters.weights import fit, read_weights
 
-CLASSIFIERS = ("fc.", "head.")  # of ImageNet: of a ResNet, of a Mix Transformer; they have no place here
+# Of ImageNet: of a ResNet, of a Mix Transformer; of AdaptSegNet's two. They have no place here.
+CLASSIFIERS = ("fc.", "head.", "layer5.", "layer6.")
+WRAPPER = "Scale."  # prefix of all names in the weights that AdaptSegNet starts from
+COUNTER = "num_batches_tracked"  # of batch norm, where nothing reads it; files made before torch 0.4.1 have none
 LEFT_OUT = "left_out"  # metadata of a file: prefix of the encoder's parameters that it does not hold
 
 
-def fill(encoder: nn.Module, weights: str | None, *, name: str, segmenter: str) -> None:
+def fill(encoder: nn.Module, weights: str | None, *, name: str, segmenter: str) -> dict[str, Tensor]:
     """Load what the setting `weights` of `segmenter` names into its encoder `name`; None leaves the initial draws.
 
-    Raises BadInput for weights that are missing, not those of the record beside them, or of another network.
+    Returns the classifiers that the file holds besides, by their names there. Raises BadInput for weights that are
+    missing, not those of the record beside them, or of another network.
     """
     if weights is None:
-        return
+        return {}
     found = _published(name, weights, segmenter) if weights == IMAGENET else _from_file(weights_file(weights), encoder)
-    fit(encoder, {key: value for key, value in found.items() if not key.startswith(CLASSIFIERS)}, origin=weights)
+    classifiers = {key: value for key, value in found.items() if key.startswith(CLASSIFIERS)}
+    fit(encoder, {key: value for key, value in found.items() if key not in classifiers}, origin=weights)
+    return classifiers
 
 
 def _from_file(path: Path, encoder: nn.Module) -> dict[str, Tensor]:
-    """The file's weights, and the encoder's own where the file says that it leaves a part out."""
+    """The file's weights, and the encoder's own where the file says that it leaves a part out, or has no counters."""
     check_content(path)
-    weights = read_weights(path)
+    weights = {key.removeprefix(WRAPPER): value for key, value in read_weights(path).items()}
+    own = encoder.state_dict()
+    if not any(key.endswith(COUNTER) for key in weights):
+        weights |= {key: value for key, value in own.items() if key.endswith(COUNTER)}
     if prefix := _left_out(path):
-        weights |= {key: value for key, value in encoder.state_dict().items() if key.startswith(prefix)}
+        weights |= {key: value for key, value in own.items() if key.startswith(prefix)}
     return weights
 
 

@@ -53,7 +53,7 @@ class MiTSegmenter(Segmenter):
 
     def decode(self, features: Features, *, steer: Steer | None = None) -> DensePrediction:
         """Logits (B, K, H / 4, W / 4); the head has no attention."""
-        return DensePrediction(self.head(list(features.maps.values())))
+        return DensePrediction(self.head(list(features.maps.values())), mean_over=self.settings.mean_over)
 
     def load_pretrained(self) -> None:
         """Fill the encoder as the setting says."""

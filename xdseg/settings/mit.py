@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xdseg.settings.base import Settings
+from xdseg.settings.dense import Dense
 
 Encoder = Literal["mit_b0", "mit_b1", "mit_b2", "mit_b3", "mit_b4", "mit_b5"]
 Dilations = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
-class MiT(Settings):
+class MiT(Dense):
     """What segmenters on a Mix Transformer (SegFormer, Xie et al., NeurIPS 2021) share."""
 
     encoder: Encoder = "mit_b5"

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from xdseg.settings.base import Settings
+from xdseg.settings.dense import Dense
 
 
-class DeepLabV3Plus(Settings):
+class DeepLabV3Plus(Dense):
     """DeepLabV3+ (Chen et al., ECCV 2018) on a ResNet of segmentation-models-pytorch."""
 
     encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
