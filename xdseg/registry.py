@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import dacs, eomt, ladder, mit, segmenters
+from xdseg.settings import dacs, eomt, ladder, mfm, mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -68,3 +68,4 @@ SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", versio
 SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)
 )
+ADAPTATIONS.add(Component("mfm", mfm.Mfm, "xdseg.adaptations.mfm.mfm:Mfm", version=1, needs_target="images"))

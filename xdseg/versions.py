@@ -81,6 +81,7 @@ SOURCES = {
             f"training/{name}.py"
             for name in ("checkpoint", "device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
         ),
+        "training/frozen.py",
         "settings/photometric.py",
         "settings/training.py",
         "stages/train.py",
@@ -89,6 +90,10 @@ SOURCES = {
     "adaptation dacs": (
         *(f"adaptations/{name}.py" for name in ("classmix", "dacs", "photometric", "pseudo_labels")),
         "settings/dacs.py",
+    ),
+    "adaptation mfm": (
+        *("adaptations/mfm/*.py", "adaptations/photometric.py"),
+        *("settings/dacs.py", "settings/mfm.py"),
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "segmenters/encoders.py", "settings/segmenters.py"),
