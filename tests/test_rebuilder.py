@@ -88,7 +88,7 @@ def test_positions_by_hand():
     angles = torch.tensor([1.0, 0.01, 2.0, 0.02])  # of row 1, column 2: the last of six
     torch.testing.assert_close(found[5], torch.cat([angles.sin(), angles.cos()]))
     assert found[0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1] and found.shape == (6, 8)
-    assert math.isclose(found[3, 0], math.sin(1)) and found[3, 2] == 0  # the fourth: row 1, column 0
+    assert found[3, 0].item() == pytest.approx(math.sin(1)) and found[3, 2] == 0  # the fourth: row 1, column 0
 
 
 def test_states_equal_torchs_own_transformer():
