@@ -19,6 +19,7 @@ from xdseg.settings import (
     feature_distance,
     ladder,
     masked_consistency,
+    mfm,
     minent,
     mit,
     segmenters,
@@ -107,3 +108,4 @@ SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", versio
 SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)
 )
+ADAPTATIONS.add(Component("mfm", mfm.Mfm, "xdseg.adaptations.mfm.mfm:Mfm", version=1, needs_target="images"))

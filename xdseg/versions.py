@@ -85,6 +85,7 @@ SOURCES = {
             f"training/{name}.py"
             for name in ("checkpoint", "device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
         ),
+        "training/frozen.py",
         "settings/photometric.py",
         "settings/training.py",
         "stages/train.py",
@@ -106,6 +107,10 @@ SOURCES = {
     "adaptation masked-consistency": (
         *(f"adaptations/{name}.py" for name in ("masked_consistency", "photometric")),
         *(f"settings/{name}.py" for name in ("dacs", "masked_consistency")),
+    ),
+    "adaptation mfm": (
+        *("adaptations/mfm/*.py", "adaptations/photometric.py"),
+        *("settings/dacs.py", "settings/mfm.py"),
     ),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv2": ("segmenters/deeplabv2.py", "settings/deeplabv2.py", *DENSE_SOURCES),

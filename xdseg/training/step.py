@@ -10,7 +10,8 @@ from torch import Tensor
 from xdseg.adaptations.contract import PseudoLabels
 from xdseg.data.loading import Batch, Labelled, Unlabelled
 from xdseg.segmenters.contract import Features, Prediction, Steer
-from xdseg.training.streams import generator, seed_network
+from xdseg.training.frozen import decode_frozen
+from xdseg.training.streams import generator, global_state, seed_network, set_global_state
 
 if TYPE_CHECKING:  # the train step makes steps
     from xdseg.training.train_step import TrainStep
@@ -24,6 +25,14 @@ class Pass:
 
     features: Features
     prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of one view, and where encoding them left the global generators, which decoding draws on."""
+
+    features: Features
+    state: list[Tensor]
 
 
 class Step:
@@ -61,10 +70,33 @@ class Step:
         """Features and prediction of the network in training, with gradient; computed once per view."""
         return self._once("student", view, self._student)
 
+    def features(self, view: str) -> Features:
+        """Features alone of the network in training: those of `student(view)`, which are made once, whoever asks first.
+
+        Neither call changes a bit of what the other gives.
+        """
+        if ("student", view) in self._memory:
+            return self.student(view).features
+        return self._once("encoded", view, lambda name: Encoded(self._encode(name), global_state())).features
+
+    def decode(self, features: Features, name: str, *, frozen: bool = False) -> Prediction:
+        """The prediction of the network in training for changed features; its draws depend on `name` alone.
+
+        With `frozen` the parameters that decoding reads take no gradient.
+        """
+        seed_network(self._module.seed, self._stream_name(f"decode/{name}"), self.index)
+        if frozen:
+            return decode_frozen(self._module.segmenter, features, steer=self._steer)
+        return self._module.segmenter.decode(features, steer=self._steer)
+
     def teacher(self, view: str) -> Tensor:
         """Probabilities (B, K, H, W) of the teacher, without gradient. Only if an adaptation needs a teacher."""
         teacher = _present(self._module.teacher, "teacher")
         return self._once("teacher", view, lambda name: teacher.probabilities(self.view(name)))
+
+    def teacher_features(self, view: str) -> Features:
+        """Maps of the teacher, without gradient and without parts. Only if an adaptation needs a teacher."""
+        return self._once("teacher_features", view, self._teacher_features)
 
     def reference(self, view: str) -> Features:
         """Maps of the segmenter before training, without gradient. Only if an adaptation needs them."""
@@ -89,11 +121,23 @@ class Step:
         return self._memory[kind, view]
 
     def _student(self, view: str) -> Pass:
+        encoded = self._memory.get(("encoded", view))
+        if encoded is None:
+            features = self._encode(view)
+        else:
+            features = encoded.features
+            set_global_state(encoded.state)
+        return Pass(features, self._module.segmenter.decode(features, steer=self._steer))
+
+    def _encode(self, view: str) -> Features:
         # Dropout of a view depends on the view alone, not on which passes other adaptations made before it.
         seed_network(self._module.seed, self._stream_name(f"network/{view}"), self.index)
-        segmenter = self._module.segmenter
-        features = segmenter.encode(self.view(view), stream=self.stream(f"encode/{view}"), steer=self._steer)
-        return Pass(features, segmenter.decode(features, steer=self._steer))
+        stream = self.stream(f"encode/{view}")
+        return self._module.segmenter.encode(self.view(view), stream=stream, steer=self._steer)
+
+    @torch.no_grad()
+    def _teacher_features(self, view: str) -> Features:
+        return Features(_present(self._module.teacher, "teacher").segmenter.maps(self.view(view)))
 
     @torch.no_grad()
     def _reference(self, view: str) -> Features:

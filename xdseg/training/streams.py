@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 import torch
+from torch import Tensor
 
 SEED_BYTES = 8  # torch seeds have 64 bits; the highest is dropped, since a signed seed is read differently
 
@@ -37,3 +38,16 @@ def global_draws(seed: int, name: str, step: int) -> Iterator[None]:
 def seed_network(seed: int, name: str, step: int) -> None:
     """Seed the global generators of all devices, which dropout and its like draw from."""
     torch.manual_seed(seed_of(seed, name, step))
+
+
+def global_state() -> list[Tensor]:
+    """Where the global generators stand: the CPU's, then those of GPUs in use."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *gpus]
+
+
+def set_global_state(state: list[Tensor]) -> None:
+    """Put the global generators back to where they stood."""
+    torch.set_rng_state(state[0])
+    if state[1:]:
+        torch.cuda.set_rng_state_all(state[1:])
