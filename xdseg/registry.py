@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xdseg.errors import BadInput, suggest
-from xdseg.settings import dacs, eomt, ladder, mit, segmenters
+from xdseg.settings import dacs, eomt, hrda, ladder, mit, segmenters
 from xdseg.settings.base import Settings
 
 
@@ -64,6 +64,7 @@ SEGMENTERS.add(
 ADAPTATIONS.add(Component("dacs", dacs.Dacs, "xdseg.adaptations.dacs:Dacs", version=1, needs_target="images"))
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
+SEGMENTERS.add(Component("hrda", hrda.HRDA, "xdseg.segmenters.hrda.segmenter:HRDA", version=1))
 SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", version=1))
 SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)
