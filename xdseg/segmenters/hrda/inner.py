@@ -10,6 +10,8 @@ from xdseg.segmenters.contract import Segmenter
 from xdseg.segmenters.dense import DensePrediction
 from xdseg.settings.hrda import HRDA as Settings
 
+LOOK = 2  # sides of the image that is looked at, in multiples: with one cell per map some norms cannot do
+
 
 @dataclass(frozen=True)
 class Inner:
@@ -22,7 +24,7 @@ class Inner:
 @torch.no_grad()
 def examine(network: Segmenter, kind: str) -> Inner:
     """Raises BadInput if its prediction is not one logit per class and cell."""
-    side, training = network.describe().multiple, network.training
+    side, training = LOOK * network.describe().multiple, network.training
     features = network.eval().encode(torch.zeros(1, 3, side, side, device=next(network.parameters()).device))
     prediction = network.decode(features)
     network.train(training)
