@@ -21,6 +21,13 @@ SMALL = {  # others are small by default
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "query_blocks": 2, "queries": 6},
         "loss": {"points": 64},
     },
+    "hrda": {
+        "inner": {
+            **{"kind": "deeplabv3plus", "output_stride": 8},
+            **{"decoder_channels": 32, "atrous_rates": (1, 2, 3)},
+        },
+        **{"detail": 16, "detail_stride": 8, "attention_channels": 8},
+    },
     "segformer": {"encoder": "mit_b0", "channels": 16},
     "vit-mask2former": {
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "adapter_stem": 8, "adapter_ratio": 0.25},

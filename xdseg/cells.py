@@ -23,6 +23,7 @@ from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference, Scoring
 from xdseg.settings.methods import Method
 from xdseg.settings.training import Augmentation, Training
+from xdseg.settings.wrapped import INNER, Wrapped
 from xdseg.versions import VERSIONS
 
 RESULTS = Path("results")
@@ -154,11 +155,19 @@ class Context:
 
 
 def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
-    identity = settings.identity()
-    for key in ("weights", "delta"):
-        if file := identity.get(key):  # a file is what is in it, wherever it lies
-            identity[key] = weights_identity(file)
-    return {"kind": kind, "version": registry[kind].version, "settings": identity}
+    described = {"kind": kind, "version": registry[kind].version, "settings": _with_contents(settings.identity())}
+    inner = getattr(settings, INNER, None)
+    if not isinstance(inner, Wrapped):
+        return described
+    return described | {INNER: {"kind": inner.kind, "version": SEGMENTERS[inner.kind].version}}
+
+
+def _with_contents(identity: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which a file of weights is what is in it, wherever it lies; an inner segmenter's too."""
+    found = {key: weights_identity(identity[key]) for key in ("weights", "delta") if identity.get(key)}
+    if isinstance(inner := identity.get(INNER), dict):
+        found[INNER] = _with_contents(inner)
+    return identity | found
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,11 @@ def checked(model: type[Settings], values: dict[str, Any], where: str) -> Any:
 def _faults(error: ValidationError, model: type[BaseModel], where: str) -> Iterable[str]:
     for fault in error.errors():
         path = _file_keys(fault["loc"])
-        key = ".".join(filter(None, [where, *path]))
+        key, known = ".".join(filter(None, [where, *path])), fault.get("ctx", {}).get("known")
         if fault["type"] == "extra_forbidden":
-            yield f"{key}: no such key; {suggest(path[-1], _keys(model, fault['loc'][:-1]))}"
+            yield f"{key}: no such key; {suggest(path[-1], known or _keys(model, fault['loc'][:-1]))}"
+        elif fault["type"] == "unknown_name":
+            yield f"{key}: {fault['msg']} {fault['input']!r}; {suggest(fault['input'], known)}"
         else:
             yield f"{key}: {fault['msg'][:1].lower()}{fault['msg'][1:]}, got {_shown(fault['input'])}"
 

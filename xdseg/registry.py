@@ -17,6 +17,7 @@ from xdseg.settings import (
     deeplabv2,
     eomt,
     feature_distance,
+    hrda,
     ladder,
     masked_consistency,
     mfm,
@@ -104,6 +105,7 @@ ADAPTATIONS.add(
 )
 SEGMENTERS.add(Component("daformer", mit.DAFormer, "xdseg.segmenters.daformer:DAFormer", version=1))
 SEGMENTERS.add(Component("segformer", mit.SegFormer, "xdseg.segmenters.segformer:SegFormer", version=1))
+SEGMENTERS.add(Component("hrda", hrda.HRDA, "xdseg.segmenters.hrda.segmenter:HRDA", version=1))
 SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", version=1))
 SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)

@@ -13,6 +13,7 @@ from xdseg.records import COMMITTED, PRODUCED, read_json
 from xdseg.registry import SEGMENTERS
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference
+from xdseg.settings.wrapped import INNER
 
 RECEIPT, WEIGHTS = "run.json", "weights.safetensors"
 DEPTH = len(("suite", "method", "pair", "run"))  # of a run's folder below results/
@@ -45,7 +46,8 @@ def read_run(folder: Path, *, plugins: Callable[[], Any] | None = None) -> Train
     try:
         payload, digest, fingerprint = said["payload"], said["weights"], said["fingerprint"]
         described, classes = payload["segmenter"], tuple(payload["classes"])
-        kind, version, precision = described["kind"], described["version"], said["settings"]["training"]["precision"]
+        kind, precision = described["kind"], said["settings"]["training"]["precision"]
+        versions = {part["kind"]: part["version"] for part in (described, described.get(INNER, described))}
         settings = {key: value for key, value in described["settings"].items() if key != "weights"}
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{receipt}: no receipt of a run ({error!r}); train it again") from None
@@ -53,9 +55,10 @@ def read_run(folder: Path, *, plugins: Callable[[], Any] | None = None) -> Train
         raise BadInput(f"{weights}: missing; delete {receipt}, then `snakemake {receipt}` trains the run again")
     if file_digest(weights) != digest:
         raise BadInput(f"{weights}: not the weights that {receipt} names; delete both and train the run again")
-    if kind not in SEGMENTERS and plugins:
+    if not all(part in SEGMENTERS for part in versions) and plugins:
         plugins()
-    _check_version(receipt, kind, version, said)
+    for part, version in versions.items():
+        _check_version(receipt, part, version, said)
     where = f"{receipt}: payload.segmenter.settings"
     return TrainedRun(
         folder, fingerprint, kind, _checked(SEGMENTERS[kind].settings, settings, where), classes, precision

@@ -119,6 +119,10 @@ SOURCES = {
         *(f"segmenters/{name}.py" for name in ("annealing", "eomt", "mask_head", *MASK_SOURCES)),
         *("segmenters/eomt_weights/*.py", "settings/eomt.py", "settings/mask_loss.py"),
     ),
+    "segmenter hrda": (
+        *("segmenters/hrda/*.py", "segmenters/layers.py", "segmenters/segformer.py", "evaluation/inference.py"),
+        *("settings/hrda.py", "settings/wrapped.py"),
+    ),
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
     "segmenter vit-mask2former": (
         *(f"segmenters/{name}.py" for name in MASK_SOURCES),
