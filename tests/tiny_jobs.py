@@ -15,7 +15,7 @@ CLASSES = ("red", "green", "blue")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], dtype=np.uint8)
 SMALL = {  # others are small by default
     "daformer": {"encoder": "mit_b0", "channels": 16, "dilations": (1, 2, 3)},
-    "deeplabv2": {"encoder": "resnet18"},
+    "deeplabv2": {"encoder": "resnet18", "auxiliary": True},
     "deeplabv3plus": {"decoder_channels": 32, "atrous_rates": (1, 2, 3)},
     "eomt": {
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "query_blocks": 2, "queries": 6},

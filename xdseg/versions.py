@@ -83,7 +83,17 @@ SOURCES = {
     "training": (
         *(
             f"training/{name}.py"
-            for name in ("checkpoint", "device", "loop", "optimisers", "schedule", "step", "teacher", "train_step")
+            for name in (
+                "checkpoint",
+                "device",
+                "frozen",
+                "loop",
+                "optimisers",
+                "schedule",
+                "step",
+                "teacher",
+                "train_step",
+            )
         ),
         "training/frozen.py",
         "settings/photometric.py",

@@ -83,10 +83,11 @@ class DeepLabV2(Segmenter):
         return (DEEP,) if self.auxiliary is None else (MIDDLE, DEEP)
 
     def describe(self) -> Description:
-        """One map, with a second classifier two; no attention."""
+        """One map, with a second classifier two and its prediction; no attention."""
         channels = self.encoder.out_channels
         maps = tuple(MapSpec(name, channels[LEVEL[name]], STRIDE) for name in self._maps())
-        return Description(classes=self.classes, maps=maps, multiple=STRIDE)
+        heads = () if self.auxiliary is None else (MIDDLE,)
+        return Description(classes=self.classes, maps=maps, multiple=STRIDE, auxiliary=heads)
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
         """What the classifiers read, at stride 8. One image is enough in training: nothing is pooled to one cell."""
