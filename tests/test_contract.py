@@ -46,15 +46,20 @@ def test_identity_maps_leave_scores_bit_equal(name):
     assert torch.equal(network.decode(features).scores((32, 32)), network.decode(same).scores((32, 32)))
 
 
+def said(prediction):
+    """Scores of a prediction, and of those of further heads."""
+    return torch.stack([head.scores((32, 32)) for head in (prediction, *prediction.auxiliary.values())])
+
+
 @every_segmenter
 def test_changed_maps_change_scores(name):
-    """Each map that features offer is really read by decode."""
+    """Each map that features offer is really read by decode, be it by a further head."""
     network = build(name).eval()
     features = network.encode(images(32, 32))
-    before = network.decode(features).scores((32, 32))
+    before = said(network.decode(features))
     for key, value in features.maps.items():
         noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(2))
-        assert not torch.equal(before, network.decode(features.with_maps({key: value + noise})).scores((32, 32))), key
+        assert not torch.equal(before, said(network.decode(features.with_maps({key: value + noise})))), key
 
 
 @every_segmenter
