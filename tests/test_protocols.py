@@ -21,22 +21,24 @@ from xdseg.params import data_root, parse, read_yaml
 
 PAPER = ROOT / "pipeline/presets/paper"
 SUITES = read_yaml(ROOT / "params.yaml")["suites"]
-B5 = ("source-only-daformer", "source-aug-daformer", "oracle-daformer", "dacs-daformer")
 # preset: sources and targets with the splits that train, adapt and test; runs; cells
 EXPECTED = {
-    "gta_to_cityscapes": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 3, 3),
-    "gta_to_cityscapes_dacs": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 4, 4),
-    "gta_to_cityscapes_daformer": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
-    "gta_to_cityscapes_hr": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 9, 9),
-    "synthia_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
+    "gta_to_cityscapes": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
+    "gta_to_cityscapes_dacs": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
+    "gta_to_cityscapes_daformer": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 24, 24),
+    "gta_to_cityscapes_hr": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
+    "synthia_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 24, 24),
+    "synthia_to_cityscapes_hr": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
     "synthia16_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
-    "cityscapes_to_acdc": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 12, 12),
+    "cityscapes_to_acdc": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 24, 24),
+    "cityscapes_to_acdc_hr": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 18, 18),
     "cityscapes_to_acdc_conditions": (
         {"cityscapes": {"train"}} | {f"acdc_{weather}": {"val"} for weather in ("fog", "night", "rain", "snow")},
         2,
         8,
     ),
-    "cityscapes_to_dark_zurich": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 9, 9),
+    "cityscapes_to_dark_zurich": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 21, 21),
+    "cityscapes_to_dark_zurich_hr": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 15, 15),
     "gta_to_cbm": ({"gta5": {"full"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 2, 6),
     "gta_to_cbm_robustnet": (
         {"gta5": {"train"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}, "synthia": {"val"}},
