@@ -24,6 +24,7 @@ SCRIPTS = {
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
     "dataset_check": {"again_command", "again_process", "map_sequential"},
     "eomt_ladder": {"eomt_S-256"},
+    "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -49,6 +50,8 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "dataset_tree",
         "ladder_arms",
         "ladder_scaling",
+        "memory",
+        "scan_arms",
     ):
         sys.modules.pop(name, None)
 
