@@ -6,11 +6,10 @@ Departs from it: A is real; double precision stays double; the last state is of 
 import torch
 from torch import Tensor
 
-from xdseg.segmenters.scan import chunked, streaming
 from xdseg.segmenters.scan.backends import KERNEL, Backend, kernel, resolve
-from xdseg.segmenters.scan.layout import Arguments, framed
+from xdseg.segmenters.scan.layout import Arguments, scan
+from xdseg.segmenters.scan.recurrence import FORMS
 
-SCANS = {"streaming": streaming.scan, "chunked": chunked.scan}
 MOST_STATES = 256  # per channel, in mamba-ssm's kernel
 
 
@@ -38,30 +37,19 @@ def selective_scan(
     """
     given = Arguments(u, dt, A, B, C, D, z, delta_bias, delta_softplus)
     _check(given)
-    fits = A.shape[1] <= MOST_STATES and torch.float64 not in {x.dtype for x in _tensors(given)}
+    fits = A.shape[1] <= MOST_STATES and given.dtype == torch.float32
     chosen = resolve(backend, u.device.type, fits=fits).name
     with torch.autocast(u.device.type, enabled=False):
-        y, last = _by_kernel(given) if chosen == KERNEL else framed(_in_one_dtype(given), scan=SCANS[chosen])
-    return (y.to(u.dtype), last) if return_last_state else y.to(u.dtype)
-
-
-def _tensors(given: Arguments) -> list[Tensor]:
-    return [x for x in given if isinstance(x, Tensor)]
-
-
-def _in_one_dtype(given: Arguments) -> Arguments:
-    """All in single precision, or in double if one is."""
-    double = torch.float64 in {x.dtype for x in _tensors(given)}
-    dtype = torch.float64 if double else torch.float32
-    return Arguments(*(x.to(dtype) if isinstance(x, Tensor) else x for x in given))
+        y, last = _by_kernel(given) if chosen == KERNEL else scan(given, FORMS[chosen])
+    return (y, last) if return_last_state else y
 
 
 def _by_kernel(given: Arguments) -> tuple[Tensor, Tensor]:
-    """Of mamba-ssm, which wants the sequences in one dtype and the weights in single precision."""
+    """Of mamba-ssm, given everything in single precision."""
     run, _ = kernel()
-    given = _in_one_dtype(given)
-    *tensors, softplus = given
-    return run(*tensors, delta_softplus=softplus, return_last_state=True)
+    *tensors, softplus = (x.float() if isinstance(x, Tensor) else x for x in given)
+    y, last = run(*tensors, delta_softplus=softplus, return_last_state=True)
+    return y.to(given.u.dtype), last
 
 
 def _check(given: Arguments) -> None:

@@ -1,15 +1,13 @@
-"""The selective scan around its recurrence: upstream's layouts to time first and back, step sizes, skip and gate."""
+"""From upstream's layouts of a selective scan's arguments to those that the recurrence reads, and back."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
-from xdseg.segmenters.scan.chunk import Stretch
-
-Scan = Callable[[Stretch], tuple[Tensor, Tensor]]  # outputs (T, S, D) and last state (S, N, D)
+from xdseg.segmenters.scan.function import Given, SelectiveScan
+from xdseg.segmenters.scan.recurrence import Form
 
 
 class Arguments(NamedTuple):
@@ -25,31 +23,27 @@ class Arguments(NamedTuple):
     delta_bias: Tensor | None = None
     delta_softplus: bool = False
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All but the options that are left out."""
+        return [x for x in self if isinstance(x, Tensor)]
 
-def framed(given: Arguments, *, scan: Scan) -> tuple[Tensor, Tensor]:
-    """Outputs (B, D, L) and the last state (B, D, N), both in the dtype of the arguments, which is one."""
-    u, dt = _time_first(given.u), _step_sizes(given)
-    groups = math.lcm(_groups(given.B), _groups(given.C))
-    sequences = u.shape[1] * groups
-    A = given.A.unflatten(0, (groups, -1)).transpose(1, 2).expand(u.shape[1], -1, -1, -1).flatten(0, 1)
-    B, C = (_by_group(x, groups, like=u) for x in (given.B, given.C))
-    parts = [x.reshape(len(u), sequences, -1) for x in (u, dt)]
-    y, last = scan(Stretch(*parts, A.contiguous(), B, C))
-    y, last = y.reshape(u.shape), last.transpose(1, 2).reshape(u.shape[1], u.shape[2], -1)
-    y = y if given.D is None else y.addcmul(u, given.D)
-    y = y if given.z is None else y * F.silu(_time_first(given.z))
-    return y.permute(1, 2, 0), last
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision to compute in: double if one argument has it, else single."""
+        return torch.float64 if any(x.dtype == torch.float64 for x in self.tensors) else torch.float32
 
 
-def _time_first(x: Tensor) -> Tensor:
-    """(B, D, L) to (L, B, D)."""
-    return x.permute(2, 0, 1).contiguous()
-
-
-def _step_sizes(given: Arguments) -> Tensor:
-    dt = _time_first(given.dt)
-    dt = dt if given.delta_bias is None else dt + given.delta_bias
-    return F.softplus(dt) if given.delta_softplus else dt
+def scan(given: Arguments, form: Form) -> tuple[Tensor, Tensor]:
+    """Outputs (B, D, L) in u's dtype and the last state (B, D, N) in the precision computed in."""
+    batch, channels, _ = given.u.shape
+    A, B, C, D, bias = (None if x is None else x.to(given.dtype) for x in (*given[2:6], given.delta_bias))
+    groups = math.lcm(_groups(B), _groups(C))
+    A = A.unflatten(0, (groups, -1)).transpose(1, 2).repeat(batch, 1, 1)  # (B groups, N, D / groups)
+    B, C = (_by_group(x, groups, like=given.u) for x in (B, C))
+    arguments = Given(given.u, given.dt, given.z, A, B, C, D, bias)
+    y, last = SelectiveScan.apply(form, given.delta_softplus, *arguments)
+    return y, last.transpose(1, 2).reshape(batch, channels, -1)
 
 
 def _groups(x: Tensor) -> int:
@@ -58,9 +52,8 @@ def _groups(x: Tensor) -> int:
 
 
 def _by_group(x: Tensor, groups: int, *, like: Tensor) -> Tensor:
-    """B or C as (L, B groups, N), for u (L, B, D)."""
-    length, batch = like.shape[:2]
+    """B or C as (L, B groups, N), for u (B, D, L)."""
     if x.dim() == 2:  # (D, N)
-        return x.expand(length, batch, -1, -1).flatten(1, 2).contiguous()
+        return x.expand(like.shape[2], len(like), -1, -1).flatten(1, 2).contiguous()
     x = x.unsqueeze(1) if x.dim() == 3 else x  # (B, G, N, L)
     return x.repeat_interleave(groups // x.shape[1], dim=1).permute(3, 0, 1, 2).flatten(1, 2).contiguous()
