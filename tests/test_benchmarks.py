@@ -126,6 +126,23 @@ def test_arms_that_count_differently_are_not_compared(module, monkeypatch):
         scoring.check_equal([(truth, truth)])
 
 
+def test_scans_that_differ_are_not_compared(module, monkeypatch):
+    """A faster scan that is wrong is no figure, forwards or backwards."""
+    scan = module("selective_scan")
+    x = scan.arms.draw(**scan.SMALL)
+    wanted = scan.torch.ones_like(x.u)
+    scan.check_equal(x, wanted)
+    monkeypatch.setitem(scan.TRAINING, "halved", lambda x: scan.arms.ours(x) / 2)
+    with pytest.raises(SystemExit, match="halved and ours differ"):
+        scan.check_equal(x, wanted)
+
+
+def test_exponent_of_a_power_law(module):
+    """By hand: time that doubles with the length has 1, that quadruples 2, that stays 0."""
+    exponent = module("selective_scan").exponent
+    assert [exponent((1, 2, 4), times) for times in ((3, 6, 12), (1, 4, 16), (5, 5, 5))] == pytest.approx([1, 2, 0])
+
+
 def test_bare_workflow_has_the_same_rules():
     """Every rule that the grid plans stands in bare.smk with the paths of its output, log and benchmark."""
     bare = rules((FOLDER / "bare.smk").read_text())
