@@ -291,6 +291,18 @@ def test_little_is_kept_for_the_backward_pass(form, chunks):
     assert 0 < sum(kept.values()) < states / 3
 
 
+def test_runs_inside_what_is_compiled():
+    """As it is: compilers leave it alone, and what surrounds it keeps its gradients."""
+    given = draw(40, 2)
+
+    def surrounded(u):
+        return (selective_scan(**given | {"u": 2 * u}) + 1).sum()
+
+    compiled = torch.compile(surrounded, backend="eager")
+    ours, theirs = (torch.autograd.grad(run(given["u"]), given["u"])[0] for run in (compiled, surrounded))
+    assert torch.equal(ours, theirs)
+
+
 @each_form
 def test_no_second_derivative(form):
     """It would be wrong without a word; so it is refused."""

@@ -13,6 +13,7 @@ from xdseg.segmenters.scan.recurrence import FORMS
 MOST_STATES = 256  # per channel, in mamba-ssm's kernel
 
 
+@torch.compiler.disable  # a compiler would unroll its loops
 def selective_scan(
     u: Tensor,
     dt: Tensor,
