@@ -21,6 +21,7 @@ SCRIPTS = {
     "scoring": {"scoring"},
     "loader": {"loader_jpeg", "loader_png"},
     "train_step": {"train_step_deeplabv3plus"},
+    "adaptation_step": {"dacs_floor", "predict_dacs_mfm"},
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
     "dataset_check": {"again_command", "again_process", "map_sequential"},
     "eomt_ladder": {"eomt_S-256"},
