@@ -264,17 +264,22 @@ def test_weights_from_a_file(tmp_path, kind):
     assert not ours.visual.conv1.weight.requires_grad
 
 
-def test_vision_weights_from_a_file(tmp_path):
-    """In timm's names or DINOv2's own, whose mask token has no place; patches are resampled, positions stay."""
+@pytest.mark.parametrize("patch", [14, 16])
+def test_vision_weights_from_a_file(tmp_path, patch):
+    """DINOv2's own file, whose mask token has no place; patches are resampled bicubically, positions stay."""
     torch.manual_seed(3)
-    donor = timm.create_model("vit_small_patch14_dinov2", num_classes=0, depth=1)
-    state = donor.state_dict() | {"mask_token": torch.zeros(1, 384)}
-    torch.save(state, tmp_path / "dinov2.pth")
-    settings = VisionModel(encoder="vit_small_patch14_dinov2", weights=str(tmp_path / "dinov2.pth"))
-    trunk = timm.create_model("vit_small_patch14_dinov2", num_classes=0, depth=1, global_pool="")
+    name = "vit_small_patch14_dinov2"
+    donor = timm.create_model(name, num_classes=0)
+    torch.save(donor.state_dict() | {"mask_token": torch.zeros(1, 384)}, tmp_path / "dinov2.pth")
+    settings = VisionModel(encoder=name, weights=str(tmp_path / "dinov2.pth"))
+    trunk = create_vision(settings, patch=patch, fused=True, segmenter="mfuser.vfm")
     fill_vision(trunk, settings, segmenter="mfuser.vfm")
     assert torch.equal(trunk.pos_embed, donor.pos_embed)
     assert torch.equal(trunk.blocks[0].mlp.fc1.weight, donor.blocks[0].mlp.fc1.weight)
+    kernel = donor.patch_embed.proj.weight
+    expected = F.interpolate(kernel, (patch, patch), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(trunk.patch_embed.proj.weight, expected)
+    assert not any(parameter.requires_grad for parameter in trunk.parameters())
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ the grid that they were learnt on and are resampled with each pass, so that imag
 from torch import nn
 
 from xdseg.segmenters import vit
-from xdseg.segmenters.foundation.patches import resampled_kernel, with_patches
-from xdseg.segmenters.ladder.encoder_weights import encoder_weights
+from xdseg.segmenters.foundation.patches import with_patches
+from xdseg.segmenters.ladder.encoder_weights import fill_encoder
 from xdseg.settings.encoders import VisionModel
-
-KERNEL = "patch_embed.proj.weight"
 
 
 def create_vision(settings: VisionModel, *, patch: int | None, fused: bool, segmenter: str) -> nn.Module:
@@ -25,12 +23,15 @@ def create_vision(settings: VisionModel, *, patch: int | None, fused: bool, segm
 
 
 def fill_vision(trunk: nn.Module, settings: VisionModel, *, segmenter: str) -> None:
-    """Load what `weights` names, if anything. Raises BadInput for weights that are missing or do not fit."""
+    """Load what `weights` names, if anything; patches of another side are resampled.
+
+    Raises BadInput for weights that are missing or do not fit.
+    """
     if settings.weights is None:
         return
-    side = trunk.patch_embed.proj.kernel_size[0]
-
-    def patches_resampled(state: dict) -> dict:
-        return state | ({KERNEL: resampled_kernel(state[KERNEL], side)} if KERNEL in state else {})
-
-    encoder_weights(trunk, settings.encoder, settings.weights, segmenter=segmenter, first=patches_resampled)
+    patches = trunk.patch_embed
+    side = patches.proj.kernel_size[0]
+    patches.proj = with_patches(patches.proj, patches.patch_size[0])  # as files have them
+    fill_encoder(trunk, settings, segmenter=segmenter)
+    patches.proj = with_patches(patches.proj, side)
+    trunk.requires_grad_(False)

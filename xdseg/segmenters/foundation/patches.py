@@ -26,10 +26,8 @@ def with_patches(convolution: nn.Conv2d, side: int) -> nn.Conv2d:
     """The embedding of patches, for patches of another side."""
     if convolution.kernel_size == (side, side):
         return convolution
-    with torch.device(convolution.weight.device):
-        new = nn.utils.skip_init(
-            nn.Conv2d, 3, convolution.out_channels, side, stride=side, bias=convolution.bias is not None
-        )
+    like = {"bias": convolution.bias is not None, "device": convolution.weight.device}
+    new = nn.Conv2d(convolution.in_channels, convolution.out_channels, side, stride=side, **like)
     with torch.no_grad():
         new.weight.copy_(resampled_kernel(convolution.weight, side))
         if convolution.bias is not None:

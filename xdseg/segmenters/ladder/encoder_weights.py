@@ -1,7 +1,5 @@
 """Pre-trained weights of a plain transformer whose last norm may or may not be read."""
 
-from collections.abc import Callable
-
 import timm
 from torch import nn
 
@@ -19,20 +17,10 @@ def fill_encoder(encoder: nn.Module, settings: Settings, *, segmenter: str) -> N
 
     Raises BadInput for weights that are missing or do not fit.
     """
-    if settings.weights is not None:
-        encoder_weights(encoder, settings.encoder, settings.weights, segmenter=segmenter)
-
-
-def encoder_weights(
-    encoder: nn.Module, name: str, weights: str, *, segmenter: str, first: Callable[[State], State] | None = None
-) -> None:
-    """Load `weights`, a file or `timm`, into the encoder that timm calls `name`; `first` is applied to what they hold.
-
-    Raises BadInput as `fill_encoder`.
-    """
-    state = _fetched(name, segmenter) if weights == TIMM else _from_file(weights)
-    state = state if first is None else first(state)
-    fit(encoder, encoder_state(encoder, state, origin=weights), origin=weights)
+    if settings.weights is None:
+        return
+    state = _fetched(settings.encoder, segmenter) if settings.weights == TIMM else _from_file(settings.weights)
+    fit(encoder, encoder_state(encoder, state, origin=settings.weights), origin=settings.weights)
 
 
 def _from_file(weights: str) -> State:
