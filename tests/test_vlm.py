@@ -293,6 +293,7 @@ def test_vision_weights_from_a_file(tmp_path, patch):
         ({"model": {"embed_dim": 8}}, r"vlm\.model: no configuration of a model of open_clip, as it has no vision_cfg"),
         ({"model": "nowhere/clip.json"}, r"nowhere/clip\.json: no such file; name a model of open_clip"),
         ({"model": TINY | {"text_cfg": {"widht": 8}}}, r"mfuser\.vlm\.model: open_clip cannot build it: .*widht"),
+        ({"model": TINY | {"vocabulary": [0, 736, 5]}}, r"mfuser\.vlm\.model: its vocabulary does not rise"),
         ({"model": "RN50"}, r"mfuser\.vlm\.model: its image tower is no plain vision transformer"),
     ],
 )

@@ -37,7 +37,7 @@ def tokenizer(model: VisionLanguage) -> Tokenize:
 
 
 def name_tokens(model: VisionLanguage, classes: Sequence[str], *, length: int, where: str) -> Tensor:
-    """Ids (K, length) of class names, as rows of the model's embedding.
+    """Ids (K, length) of class names, as rows of the model's embedding; underscores are read as blanks.
 
     Raises BadInput if a name is longer than `length`, with start and end, or has a token without an embedding.
     """

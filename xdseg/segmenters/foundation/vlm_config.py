@@ -8,6 +8,9 @@ have an embedding, in the order of these.
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+
 from xdseg.errors import BadInput, suggest
 from xdseg.pretrained import BESIDE, model_config
 from xdseg.settings.encoders import VisionLanguageModel as Settings
@@ -21,9 +24,15 @@ MEND = "take one of EVA02, ViT or SigLIP"
 
 
 def configuration(settings: Settings, *, where: str) -> dict[str, Any]:
-    """The configuration, as open_clip's files have it. Raises BadInput for a name that open_clip does not know."""
+    """The configuration, as open_clip's files have it.
+
+    Raises BadInput for a name that open_clip does not know, or a vocabulary that is not in order.
+    """
     model = model_config(settings.model)
     if isinstance(model, dict):
+        vocabulary = list(model.get("vocabulary", ()))
+        if vocabulary != sorted(set(vocabulary)):
+            raise BadInput(f"{where}.model: its vocabulary does not rise; sort the ids, each once")
         return deepcopy(model)
     import open_clip
 
@@ -48,8 +57,9 @@ def built(config: dict[str, Any], *, where: str) -> "CustomTextCLIP":
 
 
 def _check_towers(model: "CustomTextCLIP", where: str) -> None:
-    trunk = getattr(model.visual, "trunk", model.visual)
-    plain = hasattr(trunk, "blocks") or (hasattr(trunk, "conv1") and hasattr(trunk, "transformer"))
+    trunk = getattr(model.visual, "trunk", None)
+    own = hasattr(model.visual, "conv1") and hasattr(model.visual, "transformer")
+    plain = own if trunk is None else isinstance(trunk, VisionTransformer | Eva)
     if not plain or getattr(model.visual, "attn_pool", None) is not None:
         raise BadInput(f"{where}.model: its image tower is no plain vision transformer; {MEND}")
     if not hasattr(model.text, "token_embedding") or model.text.cls_emb is not None:
