@@ -21,6 +21,7 @@ from xdseg.settings import (
     ladder,
     masked_consistency,
     mfm,
+    mfuser,
     minent,
     mit,
     segmenters,
@@ -111,3 +112,4 @@ SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)
 )
 ADAPTATIONS.add(Component("mfm", mfm.Mfm, "xdseg.adaptations.mfm.mfm:Mfm", version=1, needs_target="images"))
+SEGMENTERS.add(Component("mfuser", mfuser.MFuser, "xdseg.segmenters.mfuser.segmenter:MFuser", version=1))

@@ -8,6 +8,7 @@ goes through SiLU twice.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +23,15 @@ LEAST_STEP_SIZE = 1e-4
 EPSILON = 1e-5  # of the norm
 FIRST_SCALE = 1e-3
 
+Direction = Literal["forward", "both", "none"]
+
 
 class MVFuser(nn.Module):
-    """Parameters are named as in the published code; both branches have half the width of the tokens."""
+    """Parameters are named as in the published code; both branches have half the width of the tokens.
+
+    Beyond the paper `direction` is a control: `both` is the mean of the scan and of the same scan from the end, so that
+    each token sees all; `none` leaves the scan and its parameters out, so that a token sees its neighbours alone.
+    """
 
     def __init__(
         self,
@@ -35,25 +42,31 @@ class MVFuser(nn.Module):
         dropout: float = 0.1,
         double_dt_bias: bool = True,
         double_silu: bool = True,
+        direction: Direction = "forward",
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
         inner, self.rank = width // 2, math.ceil(width / CHANNELS_PER_RANK)
-        self.states, self.backend = states, backend
+        self.states, self.direction, self.backend = states, direction, backend
         self.double_dt_bias, self.double_silu = double_dt_bias, double_silu
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv1d_x, self.conv1d_z = (
             nn.Conv1d(inner, inner, kernel, padding="same", groups=inner, bias=False) for _ in range(2)
         )
-        self.x_proj = nn.Linear(inner, self.rank + 2 * states, bias=False)
-        self.dt_proj = nn.Linear(self.rank, inner)
-        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(inner, 1))
-        self.D = nn.Parameter(torch.ones(inner))
+        if direction != "none":
+            self._add_scan(inner)
         self.norm = nn.RMSNorm(inner, eps=EPSILON)
         self.out_proj = nn.Linear(inner, width, bias=False)
         self.dropout = nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.tensor(FIRST_SCALE))
-        self._initialise_step_sizes()
+        if direction != "none":
+            self._initialise_step_sizes()
+
+    def _add_scan(self, inner: int) -> None:
+        self.x_proj = nn.Linear(inner, self.rank + 2 * self.states, bias=False)
+        self.dt_proj = nn.Linear(self.rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, self.states + 1).log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
 
     def _initialise_step_sizes(self) -> None:
         """As Mamba's: the bias is where softplus gives the first step sizes."""
@@ -68,8 +81,15 @@ class MVFuser(nn.Module):
         x, z = self.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)  # (B, inner, L)
         x, z = F.silu(self.conv1d_x(x)), self.conv1d_z(z)
         gate = F.silu(F.silu(z) if self.double_silu else z)
-        y = self.norm(self.scan(x).transpose(1, 2).to(self.norm.weight.dtype)) * gate.transpose(1, 2)  # (B, L, inner)
+        y = self.norm(self.mixed(x).transpose(1, 2).to(self.norm.weight.dtype)) * gate.transpose(1, 2)  # (B, L, inner)
         return self.dropout(self.out_proj(y)) * self.scale
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """The sequential branch (B, inner, L) after its scan, if there is one."""
+        if self.direction == "none":
+            return x
+        found = self.scan(x)
+        return (found + self.scan(x.flip(-1)).flip(-1)) / 2 if self.direction == "both" else found
 
     def scan(self, x: Tensor) -> Tensor:
         """The selective scan of (B, inner, L), whose step sizes, B and C are made of x itself."""
