@@ -136,7 +136,7 @@ SOURCES = {
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
     "segmenter vit-mask2former": (
         *(f"segmenters/{name}.py" for name in MASK_SOURCES),
-        *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask_loss.py"),
+        *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask2former.py", "settings/mask_loss.py"),
     ),
 }
 
