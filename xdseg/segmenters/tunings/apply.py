@@ -60,6 +60,11 @@ class Tuned(nn.Module):
         before, patches = tokens.x.tensor_split([tokens.before], dim=1)
         return Tokens(torch.cat([before, self.rein(block, patches)], dim=1), tokens.grid, tokens.rope)
 
+    @property
+    def gives_queries(self) -> bool:
+        """Whether `queries` gives any."""
+        return self.rein is not None and self.rein.link is not None
+
     def queries(self) -> Queries | None:
         """What the tuning hands to a decoder in place of queries of its own; None: nothing."""
         return self.rein and self.rein.queries()
