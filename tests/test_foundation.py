@@ -18,7 +18,9 @@ from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder
 from xdseg.segmenters.weights import fit as fill
 from xdseg.settings.foundation import Foundation as Settings
 from xdseg.settings.mask2former import Mask2Former
+from xdseg.settings.training import Training
 from xdseg.training.checkpoint import load_segmenter
+from xdseg.training.optimisers import check_groups
 
 KINDS = ("frozen", "full", "lora", "dora", "rein", "soma")
 
@@ -139,6 +141,19 @@ def test_encoder_weights_from_a_file(tmp_path, kind):
     found = made.encoder.encoder if kind == "rein" else made.encoder.merged()
     for name, value in donor.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_what_queries_begin_with_is_not_decayed():
+    """Of the decoder's 6 queries, positions and 3 levels, unless that is asked for; Rein has its own groups beside."""
+    recipe = Training(steps=10, lr=1e-3, weight_decay=0.05)
+    for kind, wanted in (("soma", [(3, 32), (6, 32), (6, 32)]), ("rein", [(3, 32)])):
+        made = network(kind, decay_embeddings=False)
+        groups = {group["name"]: group for group in made.parameter_groups(recipe)}
+        check_groups(made, groups.values())
+        assert sorted(tuple(parameter.shape) for parameter in groups["head.undecayed"]["params"]) == wanted
+        assert groups["head.undecayed"]["weight_decay"] == 0 and "weight_decay_end" not in groups["head.undecayed"]
+        assert ("encoder.undecayed" in groups) == (kind == "rein")
+    assert "head.undecayed" not in [group["name"] for group in network("soma").parameter_groups(recipe)]
 
 
 def test_images_as_the_encoder_knows_them():

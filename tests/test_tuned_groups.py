@@ -73,14 +73,14 @@ def test_frozen_encoders_have_no_group():
 
 def test_what_is_decayed():
     """Matrices are, but for Rein's tokens; magnitudes, scale and biases are not; tokens are if that is asked for."""
-    wanted = {"encoder.decay": 0.05, "encoder.tokens": 0, "encoder.plain": 0, "head.decay": 0.05, "head.plain": 0}
+    wanted = {"encoder.decay": 0.05, "encoder.undecayed": 0, "encoder.plain": 0, "head.decay": 0.05, "head.plain": 0}
     assert of_groups("rein", "weight_decay") == wanted
-    del wanted["encoder.tokens"]
+    del wanted["encoder.undecayed"]
     assert of_groups("rein", "weight_decay", decay_tokens=True) == of_groups("dora", "weight_decay") == wanted
     groups = {group["name"]: group["params"] for group in Network("dora").parameter_groups(RECIPE)}
     assert {parameter.shape for parameter in groups["encoder.plain"]} == {(48,)}  # magnitudes of 24 q and 24 v
     groups = {group["name"]: group["params"] for group in Network("rein").parameter_groups(RECIPE)}
-    assert [tuple(tokens.shape) for tokens in groups["encoder.tokens"]] == [(3, 5, 3), (3, 3, 24)]
+    assert [tuple(tokens.shape) for tokens in groups["encoder.undecayed"]] == [(3, 5, 3), (3, 3, 24)]
 
 
 def test_half_a_cosine_by_hand():

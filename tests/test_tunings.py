@@ -277,6 +277,19 @@ def test_rein_makes_queries_of_its_tokens():
     assert tuned("rein", linked=False).queries() is None and tuned("lora").queries() is None
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("kind", BESIDE)
+def test_mixed_precision(kind, name):
+    """Under autocast layers stay in bfloat16, so that attention runs on its kernel, near the outputs of float32."""
+    made = moved(tuned(kind, name))
+    exact = outputs(made)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs(made)
+        for layer in made.beside().values():
+            assert layer(torch.randn(2, 5, layer.plain.in_features)).dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0.1, atol=0.1 * exact.std().item())
+
+
 def test_first_draws_of_rein_and_lora():
     """Uniform up to sqrt(6 / (3 p^2 + sqrt(c r))) for patches of p, and up to 1 / sqrt(inputs); B is 0."""
     rein = tuned("rein", rank=16, tokens=50).rein

@@ -23,6 +23,7 @@ SMALL = {  # others are small by default
     },
     "foundation": {
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "tuning": {"kind": "full", "lr_factor": 1}},
+        "decay_embeddings": True,
         "decoder": {
             **{"dim": 32, "heads": 2, "queries": 6, "pixel_layers": 1, "pixel_feedforward": 32},
             **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},

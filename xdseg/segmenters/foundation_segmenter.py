@@ -29,6 +29,7 @@ from xdseg.settings.training import Training
 
 NAME, ENCODER = "foundation", "encoder.encoder."
 LEVELS = len(SCALES) - 1  # maps that are attended to: all but the finest, which masks are made of
+EMBEDDINGS = ("queries", "positions", "levels")  # of the transformer decoder
 ENDS = (1 / 3, 1 / 2, 2 / 3, 1)  # of the encoder, where the neck reads
 
 
@@ -91,8 +92,10 @@ class Foundation(Segmenter):
         return vit.block_of(parameter.removeprefix(ENCODER)) if parameter.startswith(ENCODER) else None
 
     def parameter_groups(self, recipe: Training) -> list[dict]:
-        """Groups as the tuning wants them."""
-        return tuned_groups(super().parameter_groups(recipe), self.encoder)
+        """Groups as the tuning wants them; what a decoder's queries begin with is not decayed, as published."""
+        names = () if self.settings.decay_embeddings else EMBEDDINGS
+        undecayed = [parameter for name, parameter in self.decoder.named_parameters() if name in names]
+        return tuned_groups(super().parameter_groups(recipe), self.encoder, undecayed=undecayed)
 
     def load_pretrained(self) -> None:
         """Fill the encoder as the setting says, and begin the tuning from that."""

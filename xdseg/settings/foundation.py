@@ -37,3 +37,6 @@ class Foundation(Settings):
     tuning: Tuning = Field(Frozen(kind="frozen"), description="{kind: ...}, what is trained of the encoder")
     neck: Neck = Neck(scaling="bilinear")
     decoder: Mask2Former = Field(Mask2Former(), description="with learnt queries, or those of the tuning (Rein)")
+    decay_embeddings: bool = Field(
+        False, description="whether weight decay reaches the decoder's queries, their positions and those of its levels"
+    )

@@ -28,11 +28,12 @@ class DoRA(LoRA):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) to (..., outputs)."""
-        plain, lengths = self.plain(x), self.lengths()
-        own = plain if self.plain.bias is None else plain - self.plain.bias
+        plain, lengths = self.plain(x), self.lengths()  # lengths in float32, whatever the layer computes in
+        own = plain if self.plain.bias is None else plain - self.plain.bias.to(plain.dtype)
         own = own.unflatten(-1, (self.parts, self.outputs))[..., self.tuned, :]  # W x of the tuned parts
         # as what is added, so that the frozen network's bits stay while all lengths are 1
-        return plain + self.spread((lengths - 1) * own + lengths * self.change(x))
+        change = (lengths - 1).to(plain.dtype) * own + lengths.to(plain.dtype) * self.change(x)
+        return plain + self.spread(change)
 
     def norms(self) -> Tensor:
         """Of the changed weight, (n, outputs / parts)."""

@@ -10,10 +10,14 @@ from torch import nn
 from xdseg.segmenters.tunings.apply import Tuned
 
 
-def tuned_groups(groups: Iterable[dict], tuned: Tuned) -> list[dict]:
-    """Groups of a segmenter whose part `encoder` is the tuned encoder, as the tuning wants them."""
+def tuned_groups(groups: Iterable[dict], tuned: Tuned, *, undecayed: Iterable[nn.Parameter] = ()) -> list[dict]:
+    """Groups of a segmenter whose part `encoder` is the tuned encoder, as the tuning wants them.
+
+    Parameters `undecayed`, and Rein's tokens, are taken out of their groups into one without weight decay.
+    """
     factor, end = getattr(tuned.settings, "lr_factor", 1.0), getattr(tuned.settings, "weight_decay_end", None)
-    parts = [part for group in groups for part in _without_tokens(group, tuned)]
+    apart = {id(parameter) for parameter in (*undecayed, *_tokens(tuned))}
+    parts = [part for group in groups for part in _divided(group, apart)]
     for part in parts:
         part["lr"] *= factor if part["part"] == "encoder" else 1
         if end is not None and part["weight_decay"]:
@@ -21,19 +25,18 @@ def tuned_groups(groups: Iterable[dict], tuned: Tuned) -> list[dict]:
     return parts
 
 
-def _without_tokens(group: dict, tuned: Tuned) -> Iterator[dict]:
-    """The group; or what is left of it without tokens that are not decayed, and these as a group of their own."""
-    apart = {id(parameter) for parameter in undecayed(tuned)}
+def _divided(group: dict, apart: set[int]) -> Iterator[dict]:
+    """A copy of the group, or of what is left of it, and another of those members whose id is in `apart`."""
     rest = [parameter for parameter in group["params"] if id(parameter) not in apart]
     if rest:
         yield {**group, "params": rest}
     if len(rest) < len(group["params"]):
-        tokens = [parameter for parameter in group["params"] if id(parameter) in apart]
-        yield {**group, "params": tokens, "name": f"{group['part']}.tokens", "weight_decay": 0.0}
+        members = [parameter for parameter in group["params"] if id(parameter) in apart]
+        yield {**group, "params": members, "name": f"{group['part']}.undecayed", "weight_decay": 0.0}
 
 
-def undecayed(tuned: Tuned) -> list[nn.Parameter]:
-    """Parameters of two dimensions and more that weight decay does not reach: Rein's tokens, unless it is to."""
+def _tokens(tuned: Tuned) -> list[nn.Parameter]:
+    """Rein's, unless they are to be decayed."""
     if tuned.rein is None or tuned.settings.decay_tokens:
         return []
     return [tuned.rein.token_weights, tuned.rein.token_basis]
