@@ -237,14 +237,16 @@ def naive_rein(rein, block, patches):
 def test_rein_refines_patches_by_the_formula():
     """f + s MLP(S' MLP(T) + f), of scale 1e-3 at first; the class and two register tokens pass untouched."""
     made = tuned("rein")
-    assert made.rein.scale == pytest.approx(1e-3)
     torch.manual_seed(3)
     tokens = vit.Tokens(torch.randn(2, 3 + 6, WIDTH), (2, 3))
+    assert made.rein.scale == pytest.approx(1e-3)
+    assert 0 < (made.after_block(2, tokens).x - tokens.x).abs().max() < 0.01
+    for parameter in (made.rein.scale, made.rein.token_weights, made.rein.token_basis):
+        parameter.div_(parameter.std() if parameter.ndim else parameter.clone())  # so that every part of it tells
     found = made.after_block(2, tokens)
     assert torch.equal(found.x[:, :3], tokens.x[:, :3]) and found.grid == (2, 3)
     expected = torch.stack([naive_rein(made.rein, 2, patches) for patches in tokens.x[:, 3:]])
     torch.testing.assert_close(found.x[:, 3:], expected, rtol=1e-5, atol=1e-6)
-    assert 0 < (found.x - tokens.x).abs().max() < 0.01
 
 
 @torch.no_grad()
