@@ -27,6 +27,14 @@ SMALL = {  # others are small by default
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "query_blocks": 2, "queries": 6},
         "loss": {"points": 64},
     },
+    "foundation": {
+        **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "tuning": {"kind": "full", "lr_factor": 1}},
+        "decay_embeddings": True,
+        "decoder": {
+            **{"dim": 32, "heads": 2, "queries": 6, "pixel_layers": 1, "pixel_feedforward": 32},
+            **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
+        },
+    },
     "hrda": {
         "inner": {
             **{"kind": "deeplabv3plus", "output_stride": 8},

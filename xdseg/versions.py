@@ -135,6 +135,12 @@ SOURCES = {
         *(f"segmenters/{name}.py" for name in ("annealing", "eomt", "mask_head", *MASK_SOURCES)),
         *("segmenters/eomt_weights/*.py", "settings/eomt.py", "settings/mask_loss.py"),
     ),
+    "segmenter foundation": (
+        *(f"segmenters/{name}.py" for name in ("foundation_segmenter", *MASK_SOURCES)),
+        *("segmenters/foundation/neck.py", "segmenters/foundation/statistics.py"),
+        *("segmenters/ladder/*.py", "segmenters/tunings/*.py"),
+        *(f"settings/{name}.py" for name in ("foundation", "mask2former", "mask_loss", "neck", "tunings")),
+    ),
     "segmenter hrda": (
         *("segmenters/hrda/*.py", "segmenters/layers.py", "segmenters/segformer.py", "evaluation/inference.py"),
         *("settings/hrda.py", "settings/wrapped.py"),
