@@ -57,6 +57,19 @@ def test_loss_on_hidden_pixels_by_hand(tmp_path):
     torch.testing.assert_close(term_of(run, step), (costs * hidden).sum() / hidden.sum())
 
 
+def test_visible_pixels_weigh_nothing_in_a_loss_on_hidden_ones(tmp_path, monkeypatch):
+    """What is ignored is a negative of every mask to a mask classifier, so its weight must be 0 as well."""
+    run = run_of(tmp_path, {"loss_on": "masked"})
+    step, seen = step_of(run), {}
+    features, adaptation = step.features("target"), run.module.adaptations["mfm"]
+    keeps = adaptation.masks(step, "target", features)
+    prediction = type(step.decode(features, "any"))
+    monkeypatch.setattr(prediction, "loss", lambda self, labels, weights: seen.update(weights=weights) or {})
+    adaptation.losses(step)
+    hidden = torch.kron(1 - keeps[WHOLE].float(), torch.ones(1, 8, 8))
+    assert torch.equal(seen["weights"], step.pseudo_labels().weights * hidden) and 0 < hidden.mean() < 1
+
+
 def test_both_domains_are_a_sum(tmp_path):
     """The terms of target and source, each as if alone; the source's has its own name and its true labels."""
     run = run_of(tmp_path, {"domain": "both"})
