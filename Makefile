@@ -3,7 +3,7 @@
 # make plots         this state beside the last commit, or ARGS='A B' for two: dvc_plots/index.html, opens offline
 # make setup         the environment alone, in .venv
 # make mlflow        everything recorded, in MLflow's pages; PORT=5000
-# make benchmarks    measures scoring, loading, training, the workflow and checking data: reports/benchmarks/
+# make benchmarks    measures scoring, loading, training, the workflow, checking data and networks: reports/benchmarks/
 
 PYTHON ?= python3
 VENV := .venv
@@ -72,7 +72,7 @@ lock:
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 requirements.in -o requirements.txt
 
 # One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
-BENCHMARKS := scoring loader train_step pipeline dataset_check eomt_ladder
+BENCHMARKS := scoring loader train_step adaptation_step pipeline dataset_check eomt_ladder selective_scan
 
 benchmarks: $(READY)
 	@mkdir -p reports/benchmarks

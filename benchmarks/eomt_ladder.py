@@ -20,6 +20,7 @@ import ladder_scaling
 import measure
 import torch
 from ladder_arms import PLAIN, STEPS, THEIRS, Arm, Case
+from memory import peak_memory
 from torch import Tensor
 
 BOUND = 0.97
@@ -63,7 +64,7 @@ def compare(case: Case, found: measure.Results, *, device: torch.device, compile
         alone = {name: synchronised(partial(network, images), device) for name, network in ready.items()}
         whole = {name: synchronised(partial(arms.whole, network, pixels), device) for name, network in ready.items()}
         seconds = {"network": timed(alone, device, rounds), "whole": timed(whole, device, rounds)}
-        memory = {name: arms.peak_memory(run, device) for name, run in alone.items()}
+        memory = {name: peak_memory(run, device) for name, run in alone.items()}
     add_figures(found, mode, seconds, memory)
     if not compiled:
         add_counts(found, case)

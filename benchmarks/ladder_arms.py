@@ -4,12 +4,10 @@ import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import EomtForUniversalSegmentation
 from transformers.utils.logging import disable_progress_bar
@@ -24,7 +22,6 @@ MASKED, PLAIN, THEIRS = "masked EoMT", "EoMT", "EoMT of transformers"
 NAMES = ("ViT-Adapter + Mask2Former", "without adapter", "without pixel decoder", "without multiple scales")
 STEPS = (*NAMES, MASKED, PLAIN)
 FLOPS_PER_MAC = 2
-BYTES_PER_MIB = 1 << 20
 
 Outputs = tuple[Tensor, Tensor]  # mask logits (B, Q, h, w), class logits (B, Q, K + 1)
 
@@ -111,17 +108,3 @@ def precision(device: torch.device):
     mixed = torch.autocast(device.type, torch.float16) if device.type == "cuda" else nullcontext()
     with torch.inference_mode(), mixed:
         yield
-
-
-def peak_memory(run: Callable[[], object], device: torch.device) -> float:
-    """MiB of tensors that a run holds at most beyond those held before it."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / BYTES_PER_MIB
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        run()
-    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return max(accumulate(changes, initial=0)) / BYTES_PER_MIB

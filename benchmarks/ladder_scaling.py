@@ -19,6 +19,7 @@ from ladder_arms import NAMES, PLAIN, Case
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from memory import peak_memory
 from torch import nn
 
 from xdseg.files import temporary
@@ -95,7 +96,7 @@ def costs(run: Callable[[], object], device: torch.device) -> tuple[float, float
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     seconds = []
     with arms.precision(device):
-        memory = max(arms.peak_memory(run, device) for _ in range(2))
+        memory = max(peak_memory(run, device) for _ in range(2))
         for _ in range(ROUNDS):
             began = clock()
             run()

@@ -21,9 +21,11 @@ SCRIPTS = {
     "scoring": {"scoring"},
     "loader": {"loader_jpeg", "loader_png"},
     "train_step": {"train_step_deeplabv3plus"},
+    "adaptation_step": {"dacs_floor", "predict_dacs_mfm"},
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
     "dataset_check": {"again_command", "again_process", "map_sequential"},
     "eomt_ladder": {"eomt_S-256"},
+    "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -49,6 +51,8 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "dataset_tree",
         "ladder_arms",
         "ladder_scaling",
+        "memory",
+        "scan_arms",
     ):
         sys.modules.pop(name, None)
 
@@ -121,6 +125,23 @@ def test_arms_that_count_differently_are_not_compared(module, monkeypatch):
     monkeypatch.setattr(scoring, "ours", lambda pairs: scoring.np.zeros((19, 19)))
     with pytest.raises(SystemExit, match="count differently"):
         scoring.check_equal([(truth, truth)])
+
+
+def test_scans_that_differ_are_not_compared(module, monkeypatch):
+    """A faster scan that is wrong is no figure, forwards or backwards."""
+    scan = module("selective_scan")
+    x = scan.arms.draw(**scan.SMALL)
+    wanted = scan.torch.ones_like(x.u)
+    scan.check_equal(x, wanted)
+    monkeypatch.setitem(scan.TRAINING, "halved", lambda x: scan.arms.ours(x) / 2)
+    with pytest.raises(SystemExit, match="halved and ours differ"):
+        scan.check_equal(x, wanted)
+
+
+def test_exponent_of_a_power_law(module):
+    """By hand: time that doubles with the length has 1, that quadruples 2, that stays 0."""
+    exponent = module("selective_scan").exponent
+    assert [exponent((1, 2, 4), times) for times in ((3, 6, 12), (1, 4, 16), (5, 5, 5))] == pytest.approx([1, 2, 0])
 
 
 def test_bare_workflow_has_the_same_rules():

@@ -20,23 +20,25 @@ from xdseg.merging import merge
 from xdseg.params import data_root, parse, read_yaml
 
 PAPER = ROOT / "pipeline/presets/paper"
-SUITES = read_yaml(ROOT / "params.yaml")["suites"]
-B5 = ("source-only-daformer", "source-aug-daformer", "oracle-daformer", "dacs-daformer")
+SUITES, METHODS = (read_yaml(ROOT / "params.yaml")[key] for key in ("suites", "methods"))
 # preset: sources and targets with the splits that train, adapt and test; runs; cells
 EXPECTED = {
-    "gta_to_cityscapes": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 3, 3),
-    "gta_to_cityscapes_dacs": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 4, 4),
-    "gta_to_cityscapes_daformer": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
-    "gta_to_cityscapes_hr": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 9, 9),
-    "synthia_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
+    "gta_to_cityscapes": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
+    "gta_to_cityscapes_dacs": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
+    "gta_to_cityscapes_daformer": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 24, 24),
+    "gta_to_cityscapes_hr": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
+    "synthia_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 24, 24),
+    "synthia_to_cityscapes_hr": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
     "synthia16_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
-    "cityscapes_to_acdc": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 12, 12),
+    "cityscapes_to_acdc": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 24, 24),
+    "cityscapes_to_acdc_hr": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 18, 18),
     "cityscapes_to_acdc_conditions": (
         {"cityscapes": {"train"}} | {f"acdc_{weather}": {"val"} for weather in ("fog", "night", "rain", "snow")},
         2,
         8,
     ),
-    "cityscapes_to_dark_zurich": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 9, 9),
+    "cityscapes_to_dark_zurich": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 21, 21),
+    "cityscapes_to_dark_zurich_hr": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 15, 15),
     "gta_to_cbm": ({"gta5": {"full"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 2, 6),
     "gta_to_cbm_robustnet": (
         {"gta5": {"train"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}, "synthia": {"val"}},
@@ -129,7 +131,8 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
     """Scores by target after the workflow ran a preset for two steps, from random weights, in a copy of the project."""
     for name in ("Snakefile", "pipeline", "profiles", "params.yaml"):
         (project / name).symlink_to(ROOT / name)
-    segmenters = {"daformer": {"weights": None}, "deeplabv3plus": {"weights": None}}
+    plain = {"weights": None}
+    segmenters = {name: plain for name in ("daformer", "deeplabv2", "deeplabv3plus")} | {"hrda": {"inner": plain}}
     overlay = merge(public, {"segmenters": segmenters, "grid": {"methods": methods, "seeds": [0]}})
     (project / "small.yaml").write_text(yaml.safe_dump(merge(overlay, changes)))
     files = [str(PAPER / f"{preset}.yaml"), "small.yaml"]
@@ -169,6 +172,52 @@ def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
     assert found["bdd100k"]["protocol"]["inference"]["size"] == [720, 1280]
     whole = json.loads(Path("data/locks/urban.json").read_text())["domains"]["mapillary"]["splits"]["val"]["pixels"]
     assert sum(map(sum, found["mapillary"]["scores"]["confusion"])) <= whole / 4
+
+
+# per preset of adaptation: methods whose terms are all that its rows have
+ADAPTED = {
+    "gta_to_cityscapes": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
+    "gta_to_cityscapes_dacs": ["dacs-deeplabv2+mfm"],
+    "gta_to_cityscapes_daformer": ["daformer", "mic+mfm"],
+    "gta_to_cityscapes_hr": ["hrda", "mic-hrda+mfm"],
+    "synthia_to_cityscapes": ["mic+mfm"],
+    "synthia_to_cityscapes_hr": ["mic-hrda+mfm"],
+    "cityscapes_to_acdc": ["mic+mfm"],
+    "cityscapes_to_acdc_hr": ["mic-hrda+mfm"],
+    "cityscapes_to_dark_zurich": ["mic+mfm"],
+    "cityscapes_to_dark_zurich_hr": ["mic-hrda+mfm"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ADAPTED)
+def test_presets_of_adaptation_train_predict_and_score(preset, public, tmp_path):
+    """Two steps of the published networks and terms, on images and crops of a quarter of the size, from random weights.
+
+    The curve names every term that the methods have, and each of them is finite and has been computed.
+    """
+    high, methods = preset.endswith("_hr"), ADAPTED[preset]
+    small = {"training": {"steps": 2, "precision": "bf16"}, "inference": {"size": [128, 256]}}
+    small["augmentation"] = {"crop": [128, 256] if preset == "gta_to_cityscapes" else 256 if high else 128}
+    if high:
+        small["inference"] = {"size": [256, 512], "window": 256, "stride": 128}
+    if preset == "gta_to_cityscapes_dacs":
+        small["scoring"] = {"truth": [128, 256]}
+    changes = {"protocols": {preset.replace("_", "-"): small}, "runtime": {"log_every": 1}}
+    changes["segmenters"] = {"hrda": {"detail": 128, "detail_stride": 64}}
+    rare = {"training": {"rare_class": {"min_pixels": 20}}}  # as images are small
+    changes["methods"] = {method: rare for method in methods if METHODS[method].get("training")}
+    found = trained(preset, public, tmp_path, methods=methods, changes=changes)
+    assert len(found) == 1 and 0 <= next(iter(found.values()))["scores"]["miou"] < 0.5
+    for method in methods:
+        (curve,) = tmp_path.glob(f"results/urban/{method}/*/*/curve.jsonl")
+        terms = {name for line in curve.read_text().splitlines() for name in json.loads(line)["losses"]}
+        definition = parse(settings(preset, public)).methods[method]
+        assert {name.partition("/")[0] for name in terms} >= {"source", *_kinds(preset, public, definition.adaptations)}
+
+
+def _kinds(preset: str, public: dict, adaptations: tuple[str, ...]) -> set[str]:
+    return {parse(settings(preset, public)).component("adaptations", name)[0] for name in adaptations}
 
 
 def test_another_label_map_is_scored_without_inference(public):

@@ -13,6 +13,12 @@ from xdseg.training.job import Split, TrainingJob
 
 CLASSES = ("red", "green", "blue")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], dtype=np.uint8)
+TINY_CLIP = {  # a model of open_clip with the eight blocks of the vision model beside it, and these classes' tokens
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 8},
+    "text_cfg": {"context_length": 16, "width": 16, "heads": 2, "layers": 2},
+    "vocabulary": [0, 736, 1746, 1901, 49406, 49407],  # padding, red, blue, green, start, end
+}
 SMALL = {  # others are small by default
     "daformer": {"encoder": "mit_b0", "channels": 16, "dilations": (1, 2, 3)},
     "deeplabv2": {"encoder": "resnet18", "auxiliary": True},
@@ -21,12 +27,31 @@ SMALL = {  # others are small by default
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "query_blocks": 2, "queries": 6},
         "loss": {"points": 64},
     },
+    "foundation": {
+        **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "tuning": {"kind": "full", "lr_factor": 1}},
+        "decay_embeddings": True,
+        "decoder": {
+            **{"dim": 32, "heads": 2, "queries": 6, "pixel_layers": 1, "pixel_feedforward": 32},
+            **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
+        },
+    },
     "hrda": {
         "inner": {
             **{"kind": "deeplabv3plus", "output_stride": 8},
             **{"decoder_channels": 32, "atrous_rates": (1, 2, 3)},
         },
         **{"detail": 16, "detail_stride": 8, "attention_channels": 8},
+    },
+    "mfuser": {
+        "vfm": {"encoder": "xdseg_vit_tiny_patch8"},
+        "vlm": {"model": TINY_CLIP},
+        "remainder": "pad",
+        "neck": {"width": 16},
+        "text": {"contexts": 2, "width": 16, "heads": 2},
+        "decoder": {
+            **{"dim": 32, "heads": 2, "pixel_layers": 1, "pixel_feedforward": 32},
+            **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
+        },
     },
     "segformer": {"encoder": "mit_b0", "channels": 16},
     "vit-mask2former": {

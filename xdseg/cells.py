@@ -17,7 +17,7 @@ from xdseg.data.locks import Lock, open_lock
 from xdseg.errors import BadInput, suggest
 from xdseg.evaluation.scores import kept_classes
 from xdseg.params import NAME, Params, checked
-from xdseg.pretrained import weights_identity
+from xdseg.pretrained import CONFIG, model_config, weights_identity
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference, Scoring
@@ -29,6 +29,7 @@ from xdseg.versions import VERSIONS
 RESULTS = Path("results")
 ARROW = "->"
 UNITE = "+"  # between the domains of one source
+PARTS = (INNER, "vfm", "vlm")  # of a segmenter's settings, which may name files of their own
 TRAIN_VERSIONS = ("augmentation", "contract", "loading", "training")
 RUN_FOLDER = re.compile(r"(?P<suite>[^/]+)/(?P<method>[^/]+)/(?P<pair>[^/]+)/s(?P<seed>\d+)-(?P<train>[0-9a-f]{8})")
 
@@ -163,10 +164,11 @@ def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
 
 
 def _with_contents(identity: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which a file of weights is what is in it, wherever it lies; an inner segmenter's too."""
+    """Settings in which a file is what is in it, wherever it lies; those of an inner segmenter and of encoders too."""
     found = {key: weights_identity(identity[key]) for key in ("weights", "delta") if identity.get(key)}
-    if isinstance(inner := identity.get(INNER), dict):
-        found[INNER] = _with_contents(inner)
+    found |= {key: _with_contents(identity[key]) for key in PARTS if isinstance(identity.get(key), dict)}
+    if str(identity.get("model", "")).endswith(CONFIG):
+        found["model"] = model_config(identity["model"])
     return identity | found
 
 

@@ -8,12 +8,16 @@ compares. A file without a record is hashed.
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from xdseg.errors import BadInput
 from xdseg.files import file_digest
 
-IMAGENET, TIMM = "imagenet", "timm"  # fetched by the library that publishes them
-PUBLISHED = (IMAGENET, TIMM)
+IMAGENET, TIMM, OPEN_CLIP = "imagenet", "timm", "open_clip"  # fetched by the library that publishes them
+PUBLISHED = (IMAGENET, TIMM, OPEN_CLIP)
+CONFIG = ".json"  # ending of a file that says how a model is built
+CONFIG_KEYS = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale", "init_logit_bias")
+BESIDE = ("preprocess_cfg", "vocabulary")  # what such a file may say besides
 DIGEST = "weights_sha256"
 
 
@@ -31,6 +35,30 @@ def weights_identity(weights: str) -> str:
         raise BadInput(f"params: segmenters: weights {weights}: no such file; name a file, or `imagenet`")
     found = path.stat()
     return _digest(path, found.st_mtime_ns, found.st_size)
+
+
+def model_config(model: str | dict[str, Any]) -> str | dict[str, Any]:
+    """A vision-language model as settings mean it: its name in open_clip, or its configuration, read from a file .json.
+
+    A file may hold the configuration under `model_cfg`, as open_clip's do, and other keys, which decide nothing.
+    Raises BadInput for a file that is missing or holds none.
+    """
+    if isinstance(model, str) and not model.endswith(CONFIG):
+        return model
+    where, found = ("vlm.model", model) if isinstance(model, dict) else (model, _read_config(Path(model).expanduser()))
+    found = found | found.get("model_cfg", {})
+    if missing := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in found]:
+        raise BadInput(f"{where}: no configuration of a model of open_clip, as it has no {missing[0]}")
+    return {key: found[key] for key in (*CONFIG_KEYS, *BESIDE) if key in found}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        said = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
+        raise BadInput(f"{path}: {said}; name a model of open_clip, or a file with its configuration") from None
+    return found if isinstance(found, dict) else {}
 
 
 def weights_file(weights: str) -> Path:

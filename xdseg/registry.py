@@ -17,10 +17,12 @@ from xdseg.settings import (
     deeplabv2,
     eomt,
     feature_distance,
+    foundation,
     hrda,
     ladder,
     masked_consistency,
     mfm,
+    mfuser,
     minent,
     mit,
     segmenters,
@@ -110,4 +112,8 @@ SEGMENTERS.add(Component("eomt", eomt.EoMT, "xdseg.segmenters.eomt:EoMT", versio
 SEGMENTERS.add(
     Component("vit-mask2former", ladder.ViTMask2Former, "xdseg.segmenters.ladder.ladder:ViTMask2Former", version=1)
 )
+SEGMENTERS.add(
+    Component("foundation", foundation.Foundation, "xdseg.segmenters.foundation_segmenter:Foundation", version=1)
+)
 ADAPTATIONS.add(Component("mfm", mfm.Mfm, "xdseg.adaptations.mfm.mfm:Mfm", version=1, needs_target="images"))
+SEGMENTERS.add(Component("mfuser", mfuser.MFuser, "xdseg.segmenters.mfuser.segmenter:MFuser", version=1))

@@ -40,6 +40,12 @@ MIT_SOURCES = (*DENSE_SOURCES, "segmenters/layers.py", "segmenters/mit.py", "set
 
 MASK_SOURCES = ("mask_loss", "mask_prediction", "matching", "points", "vit")
 
+FOUNDATION_SOURCES = (
+    *(f"segmenters/{name}.py" for name in (*MASK_SOURCES, "dense", "weights")),
+    *("segmenters/foundation/*.py", "segmenters/ladder/*.py", "segmenters/eomt_weights/*.py"),
+    *(f"settings/{name}.py" for name in ("encoders", "mask2former", "mask_loss", "neck", "query_decoder", "text")),
+)
+
 SOURCES = {
     "augmentation": (
         *(f"data/{name}.py" for name in ("augmentation", "crops", "distortion", "tensors")),
@@ -129,14 +135,24 @@ SOURCES = {
         *(f"segmenters/{name}.py" for name in ("annealing", "eomt", "mask_head", *MASK_SOURCES)),
         *("segmenters/eomt_weights/*.py", "settings/eomt.py", "settings/mask_loss.py"),
     ),
+    "segmenter foundation": (
+        *(f"segmenters/{name}.py" for name in ("foundation_segmenter", *MASK_SOURCES)),
+        *("segmenters/foundation/neck.py", "segmenters/foundation/statistics.py"),
+        *("segmenters/ladder/*.py", "segmenters/tunings/*.py"),
+        *(f"settings/{name}.py" for name in ("foundation", "mask2former", "mask_loss", "neck", "tunings")),
+    ),
     "segmenter hrda": (
         *("segmenters/hrda/*.py", "segmenters/layers.py", "segmenters/segformer.py", "evaluation/inference.py"),
         *("settings/hrda.py", "settings/wrapped.py"),
     ),
+    "segmenter mfuser": (
+        *FOUNDATION_SOURCES,
+        *("segmenters/mfuser/*.py", "segmenters/mvfuser.py", "segmenters/scan/*.py", "settings/mfuser.py"),
+    ),
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
     "segmenter vit-mask2former": (
         *(f"segmenters/{name}.py" for name in MASK_SOURCES),
-        *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask_loss.py"),
+        *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask2former.py", "settings/mask_loss.py"),
     ),
 }
 

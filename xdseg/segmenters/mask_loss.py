@@ -33,17 +33,33 @@ def set_loss(
     *,
     stream: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Terms `class`, `mask` and `dice`, weighted and summed over the predictions.
+    """Terms `class`, `mask` and `dice`, weighted and summed over the predictions, each matched by itself.
 
     Of each, mask logits (B, Q, h, w) and class logits (B, Q, K + 1), the last being "no object". Labels (B, H, W) are
     int64, weights (B, H, W) or None; `stream` lies on their device.
     """
+    with torch.autocast(labels.device.type, enabled=False):
+        pairs = match(masks, classes, labels, settings, stream=stream)
+    return paired_loss(masks, classes, pairs, labels, weights, settings, stream=stream)
+
+
+@torch.compiler.disable
+def paired_loss(
+    masks: Sequence[Tensor],
+    classes: Sequence[Tensor],
+    pairs_of_all: Sequence[Pairs],
+    labels: Tensor,
+    weights: Tensor | None,
+    settings: SetLoss,
+    *,
+    stream: torch.Generator,
+) -> dict[str, Tensor]:
+    """The same for predictions whose pairs are known."""
     if weights is None:
         weights = torch.ones((), device=labels.device).expand(labels.shape)
     with torch.autocast(labels.device.type, enabled=False):
         means = mean_weights(labels, weights.float(), classes[0].shape[-1] - 1)
         terms = {"class": [], "mask": [], "dice": []}
-        pairs_of_all = match(masks, classes, labels, settings, stream=stream)
         for logits, scores, pairs in zip(masks, classes, pairs_of_all, strict=True):
             terms["class"].append(settings.class_weight * class_loss(scores.float(), pairs, labels, means, settings))
             entropy, dice = mask_losses(logits.float(), pairs, labels, weights.float(), means, settings, stream=stream)

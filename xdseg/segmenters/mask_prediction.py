@@ -68,5 +68,9 @@ class MaskPrediction(Prediction):
 
     def loss(self, labels: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
         """The set loss at the labels' size: terms class, mask and dice over all predictions."""
-        stream = torch.Generator(labels.device).manual_seed(self.stream.initial_seed() if self.stream else 0)
+        stream = self.fresh_stream(labels.device)
         return set_loss(self.masks, self.classes, labels, weights, self.settings, stream=stream)
+
+    def fresh_stream(self, device: torch.device) -> torch.Generator:
+        """The stream of the loss's points, at its beginning."""
+        return torch.Generator(device).manual_seed(self.stream.initial_seed() if self.stream else 0)

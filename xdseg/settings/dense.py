@@ -15,5 +15,5 @@ class Dense(Settings):
     mean_over: MeanOver = Field(
         "labelled",
         description="pixels whose number divides the loss; `all`, as mmsegmentation 0.16 and what builds on it "
-        "(DACS, DAFormer, HRDA, MIC), counts ignored ones too, those of padding among them",
+        "(DAFormer, HRDA, MIC; DACS of mixed images alone), counts ignored ones too, those of padding among them",
     )

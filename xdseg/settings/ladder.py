@@ -2,13 +2,12 @@
 
 from pydantic import Field, model_validator
 
-from xdseg.settings.base import Settings
-from xdseg.settings.mask_loss import SetLoss
+from xdseg.settings.mask2former import Mask2Former
 
 PARTS = ("adapter", "pixel_decoder", "multi_scale")  # in the order in which the ladder leaves them out
 
 
-class ViTMask2Former(Settings):
+class ViTMask2Former(Mask2Former):
     """A plain vision transformer with ViT-Adapter and Mask2Former, of which EoMT's ladder leaves out part by part.
 
     Defaults are those of the EoMT paper's baseline.
@@ -35,17 +34,7 @@ class ViTMask2Former(Settings):
     adapter_feedforward: float = Field(0.25, gt=0, description="width of its feed-forward networks, of the encoder's")
 
     pixel_decoder: bool = Field(True, description="Mask2Former's; else each map is projected by itself")
-    pixel_layers: int = Field(6, gt=0)
-    pixel_points: int = Field(4, gt=0, description="that a head looks at in each map")
-    pixel_feedforward: int = Field(1024, gt=0, description="hidden width of its feed-forward networks")
-
     multi_scale: bool = Field(True, description="decoder layers read three maps in turn; else that of the patches")
-    dim: int = Field(256, gt=0, multiple_of=32, description="width of both decoders; group norms have 32 groups")
-    heads: int = Field(8, gt=0, description="of the attention in both decoders")
-    queries: int = Field(100, gt=0, description="published: 100 for semantic, 200 for panoptic segmentation")
-    decoder_layers: int = Field(9, ge=3, description="of the transformer decoder, so that each map is read")
-    decoder_feedforward: int = Field(2048, gt=0, description="hidden width of its feed-forward networks")
-    loss: SetLoss = SetLoss()
 
     @property
     def step(self) -> int:
@@ -57,10 +46,4 @@ class ViTMask2Former(Settings):
         kept = [getattr(self, part) for part in PARTS]
         if kept != sorted(kept):
             raise ValueError(f"the ladder leaves out {', '.join(PARTS)} in this order; what is kept must stand last")
-        return self
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> "ViTMask2Former":
-        if self.dim % self.heads:
-            raise ValueError(f"heads: {self.heads} do not divide dim {self.dim}; take a divisor of it")
         return self

@@ -1,4 +1,8 @@
-"""Optimisers of a method: one for all groups that share a kind, each trainable parameter in exactly one group."""
+"""Optimisers of a method: one for all groups that share a kind, each trainable parameter in exactly one group.
+
+A group with the key `weight_decay_end` has a weight decay that falls to that value along a cosine over the run; others
+keep theirs.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,7 +12,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from xdseg.settings.training import Training
-from xdseg.training.schedule import factor
+from xdseg.training.schedule import annealed, factor
 from xdseg.training.train_step import TrainStep
 
 MAKERS: dict[str, Callable[[list[dict], Training], Optimizer]] = {
@@ -16,6 +20,13 @@ MAKERS: dict[str, Callable[[list[dict], Training], Optimizer]] = {
     "sgd": lambda groups, recipe: SGD(groups, momentum=recipe.momentum),
     "adam": lambda groups, recipe: Adam(groups, betas=recipe.betas),  # of discriminators, which name their own betas
 }
+
+END, FIRST = "weight_decay_end", "weight_decay_first"  # keys of groups whose weight decay is annealed
+
+
+def _peaks(group: dict) -> dict[str, float]:
+    """What schedules start from."""
+    return {"peak": group["lr"]} | ({FIRST: group["weight_decay"]} if END in group else {})
 
 
 def check_groups(module: nn.Module, groups: Iterable[dict]) -> None:
@@ -42,16 +53,18 @@ class Optimisers:
             check_groups(owner, groups)
             for group in groups:
                 kind = group.get("optimizer", recipe.optimizer)
-                kinds.setdefault(kind, []).append({**group, "peak": group["lr"]})
+                kinds.setdefault(kind, []).append({**group, **_peaks(group)})
         self.members = [MAKERS[kind](groups, recipe) for kind, groups in kinds.items()]
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
 
     def set_rates(self, step: int) -> float:
-        """Set all learning rates for `step`; returns that of the first group, the one that curves show."""
+        """Set learning rates and annealed decays for `step`; returns the first group's rate, the one of the curves."""
         for optimiser in self.members:
             for group in optimiser.param_groups:
                 # a group that does not say its part belongs to an adaptation, whose parameters are all new
                 group["lr"] = group["peak"] * factor(self.recipe, step, part=group.get("part", "head"))
+                if END in group:
+                    group["weight_decay"] = annealed(group[FIRST], group[END], step=step, steps=self.recipe.steps)
         return self.members[0].param_groups[0]["lr"]
 
     def zero_grad(self) -> None:

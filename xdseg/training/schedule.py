@@ -4,6 +4,7 @@ The warm-up is mmsegmentation's, or EoMT's in two stages (Kerssies et al., CVPR 
 pre-trained encoder.
 """
 
+import math
 from typing import Literal
 
 from xdseg.settings.training import Training
@@ -24,6 +25,11 @@ def factor(recipe: Training, step: int, *, part: Part = "encoder") -> float:
     if step < warm:
         value *= 1 - (1 - step / warm) * (1 - recipe.warmup_start)
     return value
+
+
+def annealed(first: float, last: float, *, step: int, steps: int) -> float:
+    """A value that falls, or rises, along half a cosine from `first` at step 0 to `last` after the last step."""
+    return last + (first - last) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _staged(recipe: Training, step: int, part: Part) -> float:

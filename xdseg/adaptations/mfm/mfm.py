@@ -108,6 +108,8 @@ class Mfm(Adaptation):
         if self.settings.loss_on == "masked":
             hidden = hidden_pixels(keeps, features, tuple(labels.shape[-2:]))
             labels = labels.masked_fill(~hidden, IGNORE)
+            # to a mask classifier an ignored pixel is a negative; one of weight 0 is nothing
+            weights = (torch.ones(labels.shape, device=labels.device) if weights is None else weights) * hidden
         return prediction.loss(labels, weights)
 
     def rebuilt(self, features: Features, keeps: Keeps) -> Features:

@@ -57,7 +57,7 @@ def detached(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: detached(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [detached(part) for part in value]
+        return type(value)(detached(part) for part in value)
     if isinstance(value, Features):
         parts = {name: replace(part, features=detached(part.features)) for name, part in value.parts.items()}
         return Features(detached(value.maps), detached(value.context), parts)

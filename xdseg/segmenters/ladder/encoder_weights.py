@@ -1,5 +1,7 @@
 """Pre-trained weights of a plain transformer whose last norm may or may not be read."""
 
+from typing import Protocol
+
 import timm
 from torch import nn
 
@@ -9,7 +11,13 @@ from xdseg.segmenters.eomt_weights.load import ENCODER, TIMM, encoder_state
 from xdseg.segmenters.eomt_weights.names import State
 from xdseg.segmenters.eomt_weights.read import read
 from xdseg.segmenters.weights import fit
-from xdseg.settings.ladder import ViTMask2Former as Settings
+
+
+class Settings(Protocol):
+    """Of a segmenter on an encoder of timm."""
+
+    encoder: str
+    weights: str | None
 
 
 def fill_encoder(encoder: nn.Module, settings: Settings, *, segmenter: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xdseg.segmenters.contract import Size
 from xdseg.segmenters.ladder.deformable_attention import DeformableAttention, centres
 from xdseg.segmenters.ladder.sequences import flat, sines, size_of, unflat
-from xdseg.settings.ladder import ViTMask2Former as Settings
+from xdseg.settings.mask2former import Mask2Former as Settings
 
 NORM_GROUPS = 32
 
@@ -26,15 +26,22 @@ class PixelDecoder(nn.Module):
         dim = settings.dim
         self.projections = nn.ModuleList(_projection(width, dim) for _ in range(levels))  # coarsest first
         self.levels = nn.Parameter(torch.randn(levels, dim))
-        self.layers = nn.ModuleList(PixelLayer(settings, levels=levels) for _ in range(settings.pixel_layers))
+        self.layers = nn.ModuleList(self.layer(settings, levels=levels) for _ in range(settings.pixel_layers))
         self.lateral = _projection(width, dim, bias=False)
         self.smooth = nn.Sequential(
             nn.Conv2d(dim, dim, kernel_size=3, padding=1, bias=False), nn.GroupNorm(NORM_GROUPS, dim), nn.ReLU()
         )
         self.mask_projection = nn.Conv2d(dim, dim, kernel_size=1)
 
-    def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """(B, width, h_i, w_i) to levels (B, dim, h_i, w_i), and the map of the masks (B, dim, h_1, w_1)."""
+    def layer(self, settings: Settings, *, levels: int) -> "PixelLayer":
+        """One of its layers; others may have more in them."""
+        return PixelLayer(settings, levels=levels)
+
+    def forward(self, maps: Sequence[Tensor], *beside: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, width, h_i, w_i) to levels (B, dim, h_i, w_i), and the map of the masks (B, dim, h_1, w_1).
+
+        What is given beside them is handed to each layer.
+        """
         coarser = maps[:0:-1]
         sizes = [size_of(x) for x in coarser]
         cells = flat([projection(x) for projection, x in zip(self.projections, coarser, strict=True)])
@@ -42,7 +49,7 @@ class PixelDecoder(nn.Module):
         waves = [sines(size, cells.shape[-1], cells.device) for size in sizes]
         positions = torch.cat([wave + level for wave, level in zip(waves, self.levels, strict=True)])
         for layer in self.layers:
-            cells = layer(cells, positions, places, sizes)
+            cells = layer(cells, positions, places, sizes, *beside)
         levels = unflat(cells, sizes)
         raised = F.interpolate(levels[-1], size_of(maps[0]), mode="bilinear", align_corners=False)
         return levels, self.mask_projection(self.smooth(self.lateral(maps[0]) + raised))
@@ -63,7 +70,14 @@ class PixelLayer(nn.Module):
 
     def forward(self, cells: Tensor, positions: Tensor, places: Tensor, sizes: Sequence[Size]) -> Tensor:
         """Cells (B, N, dim) with their positions (N, dim) and places (N, 2)."""
-        cells = self.attention_norm(cells + self.attention(cells + positions, places, cells, sizes))
+        return self.fed(self.attended(cells, positions, places, sizes))
+
+    def attended(self, cells: Tensor, positions: Tensor, places: Tensor, sizes: Sequence[Size]) -> Tensor:
+        """After the deformable attention."""
+        return self.attention_norm(cells + self.attention(cells + positions, places, cells, sizes))
+
+    def fed(self, cells: Tensor) -> Tensor:
+        """After the feed-forward network."""
         return self.feedforward_norm(cells + self.narrow(F.relu(self.widen(cells))))
 
 

@@ -18,7 +18,7 @@ from xdseg.segmenters.contract import Features, Size, Steer
 from xdseg.segmenters.ladder.attention import Attention
 from xdseg.segmenters.ladder.sequences import sines, size_of
 from xdseg.segmenters.vit import INPUT, joined
-from xdseg.settings.ladder import ViTMask2Former as Settings
+from xdseg.settings.mask2former import Mask2Former as Settings
 
 EMBEDDING_LAYERS = 3  # of the masks
 
@@ -49,14 +49,23 @@ class TransformerDecoder(nn.Module):
         self.class_head = nn.Linear(dim, classes + 1)
 
     def forward(
-        self, maps: Sequence[Tensor], mask_map: Tensor, *, all_predictions: bool, steer: Steer | None = None
+        self,
+        maps: Sequence[Tensor],
+        mask_map: Tensor,
+        *,
+        all_predictions: bool,
+        steer: Steer | None = None,
+        contents: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Mask logits (B, Q, h, w) and class logits (B, Q, K + 1) before each layer and after the last, or only these.
 
-        Of maps (B, C, h_i, w_i), coarsest first, and `mask_map` (B, C, h, w).
+        Of maps (B, C, h_i, w_i), coarsest first, and `mask_map` (B, C, h, w). `contents` (B, Q, C) are what queries
+        begin with, `positions` (Q, C) theirs, by default what was learnt.
         """
         levels = [self.level(x, embedding, mask_map) for x, embedding in zip(maps, self.levels, strict=True)]
-        x, found = self.queries.expand(len(mask_map), -1, -1), []
+        x, found = self.queries.expand(len(mask_map), -1, -1) if contents is None else contents, []
+        positions = self.positions if positions is None else positions
         for number, layer in enumerate(self.layers):
             level = levels[number % len(levels)]
             normed = self.norm(x)
@@ -64,7 +73,7 @@ class TransformerDecoder(nn.Module):
             if all_predictions:
                 found.append(self.read(normed, embedded, mask_map))
             bias = steer and self.asked(f"decoder.{number}", level, steer)
-            x = layer(x, self.positions, level, joined(seen(embedded, level), bias))
+            x = layer(x, positions, level, joined(seen(embedded, level), bias))
         normed = self.norm(x)
         found.append(self.read(normed, self.mask_embedding(normed), mask_map))
         masks, classes = zip(*found, strict=True)

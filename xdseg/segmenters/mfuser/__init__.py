@@ -1,0 +1,1 @@
+"""MFuser: two frozen encoders that co-adapters connect (Zhang & Tan, CVPR 2025)."""
