@@ -249,7 +249,7 @@ def test_second_classifier_of_weight_zero_leaves_the_rest(tmp_path):
     network = small(auxiliary=True, auxiliary_weight=0)
     assert list(network.decode(network.encode(images(32, 32))).loss(labels(32, 32))) == ["cross_entropy"]
     ends = {}
-    for name, changes in (("without", {}), ("with", {"auxiliary": True, "auxiliary_weight": 0})):
+    for name, changes in (("without", {"auxiliary": False}), ("with", {"auxiliary": True, "auxiliary_weight": 0})):
         job = tiny_jobs.make_job(tmp_path, segmenter="deeplabv2", network={"encoder": "resnet18", **changes}, steps=2)
         fit(job, tmp_path / name)
         ends[name] = load_file(tmp_path / name / "weights.safetensors")

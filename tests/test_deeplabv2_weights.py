@@ -41,8 +41,8 @@ MULTI = {"layer5": 256, "layer6": 512}
     [
         (MULTI, {"auxiliary": True}, "layer6", "layer5"),  # two of the file's four branches, those that act
         (MULTI, {"auxiliary": True, "branches": 4}, "layer6", "layer5"),
-        (MULTI, {}, "layer6", None),
-        ({"layer5": 512}, {}, "layer5", None),  # AdaptSegNet's single level
+        (MULTI, {"auxiliary": False}, "layer6", None),
+        ({"layer5": 512}, {"auxiliary": False}, "layer5", None),  # AdaptSegNet's single level
         ({"layer5": 512}, {"auxiliary": True}, "layer5", None),
         ({"layer6": 512}, {"auxiliary": True}, "layer6", None),  # ADVENT's
     ],

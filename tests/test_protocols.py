@@ -177,7 +177,7 @@ def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
 # per preset of adaptation: methods whose terms are all that its rows have
 ADAPTED = {
     "gta_to_cityscapes": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
-    "gta_to_cityscapes_dacs": ["dacs-deeplabv2+mfm"],
+    "gta_to_cityscapes_dacs": ["dacs+mfm-deeplabv2"],
     "gta_to_cityscapes_daformer": ["daformer", "mic+mfm"],
     "gta_to_cityscapes_hr": ["hrda", "mic-hrda+mfm"],
     "synthia_to_cityscapes": ["mic+mfm"],

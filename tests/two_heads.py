@@ -37,7 +37,7 @@ class TwoHeads(Toy):
     def decode(self, features, *, steer=None):
         """Logits of both heads."""
         logits = super().decode(features, steer=steer).logits
-        return TwoLevels(logits, {"middle": DensePrediction(self.middle(features.maps["fine"]))})
+        return TwoLevels(logits, auxiliary={"middle": DensePrediction(self.middle(features.maps["fine"]))})
 
 
 def module_with(kind, settings=None, *, segmenter=TwoHeads):
