@@ -168,7 +168,7 @@ def leaves(settings: dict, above: tuple[str, ...] = ()) -> dict[str, object]:
 
 
 def test_experiments_can_set_every_parameter(tmp_path: Path):
-    """`-S` with a value of its own for each key: all arrive, but where a key has a +, which its grammar has no place for.
+    """`-S` with a value of its own for each key: all arrive. Its grammar has no place for a + in a key.
 
     DVC loses what a map shared by reference is told.
     """
