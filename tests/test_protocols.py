@@ -150,7 +150,7 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
 def test_gta_to_cityscapes_trains_predicts_and_scores(public, tmp_path):
     """Two steps of the classic preset on whole images at paper size; every pixel of the truth is counted."""
     changes = {"protocols": {"gta-to-cityscapes": {"training": {"steps": 2, "precision": "bf16"}}}}
-    found = trained("gta_to_cityscapes", public, tmp_path, methods=["source-only"], changes=changes)
+    found = trained("gta_to_cityscapes", public, tmp_path, methods=["source-only-deeplabv2"], changes=changes)
     scores = found["cityscapes"]["scores"]
     assert found.keys() == {"cityscapes"} and scores["images"] == COUNT
     assert found["cityscapes"]["protocol"]["train_split"] == "full"
