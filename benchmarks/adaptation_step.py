@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +44,7 @@ FAMILIES = {  # the row without adaptation, and those that are set beside it
     "source-only-eomt": ("eomt+dacs", "eomt+mic", "eomt+mic+mfm"),
 }
 QUICK = {"source-only": ("dacs", "dacs+mfm")}
-SELF_TRAINING = "dacs"  # the one whose floor is measured, and its own name of the mixed view
+SELF_TRAINING = "dacs"  # the one whose floor is measured
 STUDENT, TEACHER, REFERENCE = ("encodes", "decodes"), "teacher's", "reference's"
 COUNTED = (*STUDENT, TEACHER, REFERENCE)
 ROUNDS, TEST_ROUNDS, QUICK_ROUNDS = 9, 15, 3
@@ -71,14 +71,8 @@ def method_job(folder: Path, method: str, *, quick: bool) -> TrainingJob:
     job = make_job(folder, definition.segmenter, quick=quick, steps=STEPS)
     recipe = merge(job.training.model_dump(exclude_unset=True), definition.training)
     target = Split("target", open_store(folder / "images.json"), None) if definition.setting == "uda" else None
-    return TrainingJob(
-        **{
-            **vars(job),
-            "adaptations": tuple(params.component("adaptations", name) for name in definition.adaptations),
-            "training": Training(**recipe),
-            "target": target,
-        }
-    )
+    adaptations = tuple(params.component("adaptations", name) for name in definition.adaptations)
+    return replace(job, adaptations=adaptations, training=Training(**recipe), target=target)
 
 
 def make_arm(folder: Path, method: str, *, quick: bool) -> Arm:
