@@ -3,13 +3,14 @@
 import argparse
 import gc
 import json
+import math
 import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import linear_regression, median, quantiles
 from typing import Any
 
 from rich import box
@@ -107,6 +108,11 @@ def in_turns(
 def ratios(slower: Sequence[float], faster: Sequence[float]) -> list[float]:
     """`slower` over `faster`, round by round."""
     return [a / b for a, b in zip(slower, faster, strict=True)]
+
+
+def exponent(lengths: Sequence[int], seconds: Sequence[float]) -> float:
+    """p of the power law length^p that fits best, in logarithms."""
+    return linear_regression([math.log(n) for n in lengths], [math.log(s) for s in seconds]).slope
 
 
 def options(text: str, arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -140,7 +140,7 @@ def test_scans_that_differ_are_not_compared(module, monkeypatch):
 
 def test_exponent_of_a_power_law(module):
     """By hand: time that doubles with the length has 1, that quadruples 2, that stays 0."""
-    exponent = module("selective_scan").exponent
+    exponent = module("measure").exponent
     assert [exponent((1, 2, 4), times) for times in ((3, 6, 12), (1, 4, 16), (5, 5, 5))] == pytest.approx([1, 2, 0])
 
 
