@@ -161,7 +161,7 @@ def test_attention_that_differs_is_not_compared(module, monkeypatch):
 
 
 def test_crossing_by_hand(module):
-    """Ratios of 1/2, 2 and 8 cross 1 half-way between the first two lengths, in logarithms; the last crossing counts."""
+    """Ratios of 1/2, 2 and 8 cross 1 half-way between the first two lengths, in logarithms; the last one counts."""
     crossing = module("fuser_attention").crossing
     ours = dict.fromkeys((100, 400, 1600), 1.0)
     assert crossing(ours, {100: 0.5, 400: 2.0, 1600: 8.0}) == pytest.approx(200)
