@@ -22,6 +22,7 @@ from xdseg.process import now, provenance
 
 MISSED = 1  # exit code under --check
 WIDTH = 110  # of the table where no terminal says its own
+PACKAGES = ("numpy", "pillow", "torch", "torchmetrics", "snakemake")
 SYMBOLS = {"least": "≥", "most": "≤"}
 
 
@@ -159,9 +160,10 @@ def _table(results: Results) -> Table:
 
 def environment() -> dict[str, Any]:
     """Where the figures come from."""
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
-    packages = {name: version(name) for name in ("numpy", "pillow", "torch", "torchmetrics", "snakemake")}
+    installed = {found.name: found.version for found in distributions()}
+    packages = {name: installed[name] for name in PACKAGES if name in installed}
     about = {"device": processor(), "cores": len(os.sched_getaffinity(0)), "packages": packages}
     return provenance() | about | {"ended": now(), "load_after": _load()}
 

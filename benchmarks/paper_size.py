@@ -23,6 +23,7 @@ from torch import Tensor
 from xdseg.registry import SEGMENTERS
 from xdseg.segmenters.build import build_segmenter
 from xdseg.segmenters.contract import Segmenter
+from xdseg.segmenters.scan.resolved import scan_backends
 from xdseg.training import device as devices
 
 MOST_GIB = 24
@@ -131,15 +132,15 @@ def add_processor(found: measure.Results, *, quick: bool) -> None:
 def add_gpu(found: measure.Results) -> None:
     """Add what two images take on the GPU, in two precisions."""
     device = torch.device("cuda")
+    images, labels = (x.to(device) for x in inputs(SIDE, GPU_BATCH))
     for case in CASES:
+        segmenter, runs = network(case, quick=False).to(device), {}
         for precision in ("fp32", "bf16"):
-            segmenter = network(case, quick=False).to(device)
-            images, labels = (x.to(device) for x in inputs(SIDE, GPU_BATCH))
-            runs = {"forward": Prediction(segmenter, images, precision=precision)}
-            runs["training"] = Step(segmenter, images, labels, precision=precision)
-            found.notes.setdefault("gpu", {})[f"{case} {precision}"] = cost(device, runs, rounds=ROUNDS)
-            del segmenter, runs
-            free(device)
+            runs[f"forward {precision}"] = Prediction(segmenter, images, precision=precision)
+            runs[f"training {precision}"] = Step(segmenter, images, labels, precision=precision)
+        found.notes |= {case: cost(device, runs, rounds=ROUNDS) | {"scan": scan_backends(segmenter, device)}}
+        del segmenter, runs
+        free(device)
 
 
 def main(arguments: list[str] | None = None) -> int:
