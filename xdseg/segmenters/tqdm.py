@@ -7,7 +7,7 @@ and with two regularisers of whole images in training. Their weights are 1, as i
 The text tower is frozen. The encoder as it was before training is kept beside the one that is trained, for the vision
 regulariser, and is part of the state: so a run that is resumed, or that starts from another, is held near the same one.
 Departs from the code: positions are resampled with each pass; an image without a labelled pixel has no part in the
-regularisers; sentences that begin with "a" are followed by any class name, as there.
+regularisers; biases are not decayed (there all but norms are).
 """
 
 from collections.abc import Sequence
