@@ -8,6 +8,7 @@ tokens before the frozen projection.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
@@ -129,9 +130,18 @@ def attended(pool: nn.Module, x: Tensor) -> Tensor:
     q, k, v = (
         part.unflatten(2, (pool.num_heads, -1)).transpose(1, 2) for part in (pool.q(x), *pool.kv(x).chunk(2, -1))
     )
-    found = nn.functional.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
+    found = F.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
     found = pool.proj(found.transpose(1, 2).flatten(2))
     return found + pool.mlp(pool.norm(found))
+
+
+def plain_attention(attention: nn.MultiheadAttention, x: Tensor, mask: Tensor | None) -> Tensor:
+    """PyTorch's attention of tokens (B, T, D) to themselves, step by step."""
+    parts = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = (part.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    shares = (logits if mask is None else logits + mask).softmax(-1).to(v.dtype)
+    return attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,7 @@ class ClipTower:
     visual: nn.Module
     positions: Resampling
     class_token_twice: bool
+    fused: bool = True  # attention as one kernel, PyTorch's
     joins_normed = False  # the sum is normed
 
     @property
@@ -168,10 +179,14 @@ class ClipTower:
 
     def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
         """One block; `mask` (B or 1, heads or 1, T, T) is added to the logits."""
+        x, block = tokens.x, self.blocks[number]
+        if not self.fused:
+            x = x + block.ls_1(plain_attention(block.attn, block.ln_1(x), mask))
+            return Tokens(x + block.ls_2(block.mlp(block.ln_2(x))), tokens.grid)
         if mask is not None:  # PyTorch's attention takes images and heads as one dimension
-            images, many = tokens.x.shape[:2]
+            images, many = x.shape[:2]
             mask = mask.expand(images, self.heads(number), many, many).flatten(0, 1)
-        return Tokens(self.blocks[number](tokens.x, attn_mask=mask), tokens.grid)
+        return Tokens(block(x, attn_mask=mask), tokens.grid)
 
     def joint(self, tokens: Tokens | None, other: Tokens | None = None) -> Tensor:
         """[global | patches] (B, 1 + h w, E) beside the texts: one norm, then the projection of the class token.
