@@ -44,6 +44,7 @@ FOUNDATION_SOURCES = (
     *(f"segmenters/{name}.py" for name in (*MASK_SOURCES, "dense", "weights")),
     *("segmenters/foundation/*.py", "segmenters/ladder/*.py", "segmenters/eomt_weights/*.py"),
     *(f"settings/{name}.py" for name in ("encoders", "mask2former", "mask_loss", "neck", "query_decoder", "text")),
+    "settings/text_queries.py",
 )
 
 SOURCES = {
@@ -150,6 +151,11 @@ SOURCES = {
         *("segmenters/mfuser/*.py", "segmenters/mvfuser.py", "segmenters/scan/*.py", "settings/mfuser.py"),
     ),
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
+    "segmenter tqdm": (
+        *FOUNDATION_SOURCES,
+        *("segmenters/tqdm.py", "segmenters/mvfuser.py", "segmenters/scan/*.py"),
+        *("settings/tqdm.py", "settings/tunings.py"),
+    ),
     "segmenter vit-mask2former": (
         *(f"segmenters/{name}.py" for name in MASK_SOURCES),
         *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask2former.py", "settings/mask_loss.py"),

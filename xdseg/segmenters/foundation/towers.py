@@ -8,6 +8,7 @@ tokens before the frozen projection.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
@@ -35,6 +36,20 @@ def _patches(tokens: Tokens) -> Tensor:
     return tokens.x[:, tokens.before :]
 
 
+def merged(tokens: Tokens | None, other: Tokens | None) -> Tokens:
+    """Both, added, in the first's order; or the one that is there."""
+    if tokens is None or other is None:
+        return other if tokens is None else tokens
+    return Tokens(added(tokens, other), tokens.grid)
+
+
+def global_and_patches(tokens: Tokens) -> Tensor:
+    """(B, 1 + h w, D): the first token, or the mean of the patches where none stands in front; then the patches."""
+    patches = _patches(tokens)
+    front = tokens.x[:, :1] if tokens.before else patches.mean(1, keepdim=True)
+    return tokens.x if tokens.before == 1 else torch.cat([front, patches], dim=1)
+
+
 @dataclass(frozen=True)
 class TimmTower:
     """A plain transformer of timm; `head` is what open_clip puts behind it."""
@@ -53,6 +68,10 @@ class TimmTower:
     def blocks(self) -> nn.ModuleList:
         """In their order."""
         return self.trunk.blocks
+
+    def heads(self, number: int) -> int:
+        """Of a block's attention."""
+        return self.blocks[number].attn.num_heads
 
     def embed(self, images: Tensor) -> Tokens:
         """Tokens before the first block, of images (B, 3, H, W) of whole patches."""
@@ -77,17 +96,18 @@ class TimmTower:
         """After the last norm."""
         return Tokens(self.trunk.norm(tokens.x), tokens.grid)
 
-    def joint(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """[global | patches] (B, 1 + h w, E) beside the texts.
+    def joint(self, tokens: Tokens | None, other: Tokens | None = None) -> Tensor:
+        """[global | patches] (B, 1 + h w, E) beside the texts, of this encoder's tokens, another's, or their sum.
 
         EVA-02's head is a linear layer on its class token, and on each patch here; SigLIP's pools by attention, and
         each patch is its own query.
         """
-        x = added(self.normed(tokens), other)
+        both = merged(tokens and self.normed(tokens), other)
         if (pool := self.trunk.attn_pool) is not None:
+            x = _patches(both)
             found = torch.cat([pool(x)[:, None], attended(pool, x)], dim=1)
         else:
-            found = self.trunk.fc_norm(x)[:, _global_and_patches(tokens)]
+            found = self.trunk.fc_norm(global_and_patches(both))
         found = self.trunk.head(found)
         return found if self.head is None else self.head(found)
 
@@ -110,15 +130,18 @@ def attended(pool: nn.Module, x: Tensor) -> Tensor:
     q, k, v = (
         part.unflatten(2, (pool.num_heads, -1)).transpose(1, 2) for part in (pool.q(x), *pool.kv(x).chunk(2, -1))
     )
-    found = nn.functional.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
+    found = F.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
     found = pool.proj(found.transpose(1, 2).flatten(2))
     return found + pool.mlp(pool.norm(found))
 
 
-def _global_and_patches(tokens: Tokens) -> Tensor:
-    """Which tokens these are: the first, and those behind the prefix."""
-    patches = torch.arange(tokens.before, tokens.x.shape[1], device=tokens.x.device)
-    return torch.cat([patches.new_zeros(1), patches])
+def plain_attention(attention: nn.MultiheadAttention, x: Tensor, mask: Tensor | None) -> Tensor:
+    """PyTorch's attention of tokens (B, T, D) to themselves, step by step."""
+    parts = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = (part.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    shares = (logits if mask is None else logits + mask).softmax(-1).to(v.dtype)
+    return attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
 
 
 @dataclass(frozen=True)
@@ -128,6 +151,7 @@ class ClipTower:
     visual: nn.Module
     positions: Resampling
     class_token_twice: bool
+    fused: bool = True  # attention as one kernel, PyTorch's
     joins_normed = False  # the sum is normed
 
     @property
@@ -140,6 +164,10 @@ class ClipTower:
         """In their order."""
         return self.visual.transformer.resblocks
 
+    def heads(self, number: int) -> int:
+        """Of a block's attention."""
+        return self.blocks[number].attn.num_heads
+
     def embed(self, images: Tensor) -> Tokens:
         """Tokens before the first block, of images (B, 3, H, W) of whole patches."""
         visual, grid = self.visual, grid_of(images, self.visual.conv1.weight)
@@ -150,9 +178,19 @@ class ClipTower:
         return Tokens(visual.ln_pre(x), grid)
 
     def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
-        """One block."""
-        return Tokens(self.blocks[number](tokens.x, attn_mask=mask), tokens.grid)
+        """One block; `mask` (B or 1, heads or 1, T, T) is added to the logits."""
+        x, block = tokens.x, self.blocks[number]
+        if not self.fused:
+            x = x + block.ls_1(plain_attention(block.attn, block.ln_1(x), mask))
+            return Tokens(x + block.ls_2(block.mlp(block.ln_2(x))), tokens.grid)
+        if mask is not None:  # PyTorch's attention takes images and heads as one dimension
+            images, many = x.shape[:2]
+            mask = mask.expand(images, self.heads(number), many, many).flatten(0, 1)
+        return Tokens(block(x, attn_mask=mask), tokens.grid)
 
-    def joint(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """[global | patches] (B, 1 + h w, E) beside the texts: one norm, then the projection of the class token."""
-        return self.visual.ln_post(added(tokens, other)) @ self.visual.proj
+    def joint(self, tokens: Tokens | None, other: Tokens | None = None) -> Tensor:
+        """[global | patches] (B, 1 + h w, E) beside the texts: one norm, then the projection of the class token.
+
+        Of this encoder's tokens, another's, or their sum.
+        """
+        return self.visual.ln_post(global_and_patches(merged(tokens, other))) @ self.visual.proj
