@@ -37,9 +37,9 @@ class Words(Settings):
 
 
 class Wide(Settings):
-    """Some steps see larger crops, so that attention learns to read many patches; CLIPA (Li et al., NeurIPS 2023) ends so.
+    """Some steps see larger crops, so that attention learns to read many patches.
 
-    Departs from it: they are spread over the whole training.
+    CLIPA (Li et al., NeurIPS 2023) ends with such steps; here they are spread over the whole training.
     """
 
     crop: int = Field(96, gt=0, description="side in pixels")

@@ -1,4 +1,4 @@
-"""`xdseg pretrain NAME`, or the path of its record: encoders and a vision-language model, pre-trained on generated images.
+"""`xdseg pretrain NAME`, or the path of its record: models pre-trained on generated images.
 
 A path makes the files in results/, as rules do. A name also makes them the defaults in backbones/, which are committed
 and which `weights:` settings name.

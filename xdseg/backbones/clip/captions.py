@@ -66,7 +66,7 @@ def phrase(name: str, labels: np.ndarray, style: Style[float], dice: Dice) -> st
 
 
 def count(mask: np.ndarray) -> int:
-    """Connected parts of a mask (H, W) that are no specks; at least 1."""
+    """Connected parts of a mask (H, W) that are no specks, at least 1: what something in front divides counts twice."""
     sizes = np.bincount(components(mask)[0].ravel())[1:]
     return max(1, int((sizes >= SMALLEST).sum()))
 

@@ -1,4 +1,4 @@
-"""What a model has learnt, on scenes that it was not trained on: which caption is a crop's, which class is a patch's."""
+"""What a model has learnt, on scenes that it has not seen: which caption is a crop's, which class is a patch's."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -81,8 +81,8 @@ def zero_shot(
 ) -> dict[str, float]:
     """How often a patch is nearest to the name of the class in its middle; no classifier is fitted.
 
-    `accuracy` and `miou` over all patches of images (H, W, 3) with labels (H, W); `commonest` is the accuracy of a guess
-    that never changes.
+    `accuracy` and `miou` are over all patches of images (H, W, 3) with labels (H, W); `commonest` is the accuracy of a
+    guess that never changes.
     """
     names = embedded(network, texts, CLASSES)
     total = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
