@@ -25,6 +25,7 @@ LOCK = PACKAGE.parent / "tests" / "versions.lock"
 VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
+    "backbones clip": 1,
     "board": 3,
     "contract": 1,
     "datasets": 1,
@@ -54,6 +55,7 @@ SOURCES = {
         *("evaluation/sizes.py", "settings/sizes.py"),
     ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
+    "backbones clip": ("backbones/clip/*.py", "settings/clip.py"),
     "board": ("reporting/*.py", "reporting/templates/*"),
     "contract": (
         "adaptations/build.py",
