@@ -25,7 +25,7 @@ LOCK = PACKAGE.parent / "tests" / "versions.lock"
 VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
-    "board": 3,
+    "board": 4,
     "contract": 1,
     "datasets": 1,
     "inference": 1,
@@ -53,7 +53,7 @@ SOURCES = {
         *("evaluation/sizes.py", "settings/sizes.py"),
     ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
-    "board": ("reporting/*.py", "reporting/templates/*"),
+    "board": ("reporting/*.py", "reporting/statistics/*.py", "reporting/templates/*"),
     "contract": (
         "adaptations/build.py",
         "segmenters/build.py",
