@@ -29,7 +29,7 @@ CROSSED, IMAGES = 5, 200  # that the bounds are on
 def main(arguments: list[str] | None = None) -> int:
     """Simulate, print, write."""
     chosen = measure.options(__doc__, arguments)
-    boards, samples, replicates = (200, 20, 200) if chosen.quick else (4000, 1000, 2000)
+    boards, samples, replicates = (200, 20, 200) if chosen.quick else (4000, 4000, 2000)
     positives = {
         (test, arm.name, domains): simulated.false_positives(call, arm, simulated.crossed(domains), number=boards)
         for domains in DOMAINS

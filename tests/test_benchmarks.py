@@ -26,6 +26,7 @@ SCRIPTS = {
     "dataset_check": {"again_command", "again_process", "map_sequential"},
     "eomt_ladder": {"eomt_S-256"},
     "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
+    "statistics_coverage": {"false_positives", "coverage_low", "coverage_high"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -53,6 +54,7 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "ladder_scaling",
         "memory",
         "scan_arms",
+        "statistics_simulated",
     ):
         sys.modules.pop(name, None)
 

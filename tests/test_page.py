@@ -98,7 +98,7 @@ def test_the_table_shows_means_gains_and_holes(tmp_path):
     text = words(page(tmp_path, about=About(peers=PEERS)))
     assert "fancy lacks a value on 1 of 2 pairs" in text and "b → a (seed 0)" in text
     assert "fancy source no mean – – – 1/2 2" in text
-    assert "fancy over plain – lacks b → a (seed 0 of fancy) –" in text
+    assert "fancy over plain – – – – – – – fancy lacks b → a (seed 0 of fancy)" in text
     assert "plain source 65.00 40.00 – – 2/2 1 12.35" in text
     assert "cells scored 5 of 6" in text
 

@@ -201,5 +201,7 @@ def test_gap_closed():
     gap = Estimate(0.2, 3, "seeds, t", error=0.02, df=2)
     assert gap_closed(0.1, gap) == (0.5, "") and gap_closed(-0.1, gap) == (-0.5, "")
     for mean in (0.08, -0.2):
-        assert gap_closed(0.1, Estimate(mean, 3, "seeds, t", error=0.02, df=2))[1].startswith("ceiling − floor is noise")
-    assert gap_closed(0.1, over_seeds([0.2])) == (None, "ceiling − floor has no interval (one seed: no spread to judge by)")
+        noise = Estimate(mean, 3, "seeds, t", error=0.02, df=2)
+        assert gap_closed(0.1, noise)[1].startswith("ceiling − floor is noise")
+    single = "ceiling − floor has no interval (one seed: no spread to judge by)"
+    assert gap_closed(0.1, over_seeds([0.2])) == (None, single)

@@ -1,4 +1,4 @@
-"""What the intervals promise, on made-up boards and images whose truth is known; docs/statistics.md has more of them."""
+"""What the intervals promise, on made-up boards and images whose truth is known; docs/statistics.md has more."""
 
 import importlib.util
 import sys
@@ -30,7 +30,7 @@ def test_equal_methods_are_rarely_found_different(simulated):
 
 def test_intervals_over_images_hold_the_truth(simulated):
     """200 images: 93 to 97 % of the intervals of a score, and of a paired gain."""
-    for held in simulated.image_coverage(200, number=300, replicates=400):
+    for held in simulated.image_coverage(200, number=600, replicates=500):
         assert 0.93 <= held <= 0.97
 
 

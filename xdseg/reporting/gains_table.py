@@ -36,7 +36,6 @@ class GainLine:
     detectable: str
     better: str
     closed: str
-    note: str
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
@@ -65,12 +64,19 @@ def _line(method: str, gain: Gain) -> GainLine:
         detectable=percent(about.detectable),
         better=f"{gain.better} of {len(gain.values)}" if about.mean is not None else "",
         closed=fixed(None if gain.closed is None else 100 * gain.closed, 0),
-        note=note(gain),
     )
 
 
+def gain_notes(found: Mapping[str, Gain]) -> list[tuple[str, str]]:
+    """Why something is blank, each reason once, after the methods that it is about."""
+    about: dict[str, list[str]] = {}
+    for method, gain in found.items():
+        about.setdefault(note(gain), []).append(method)
+    return [(", ".join(methods), reason) for reason, methods in about.items() if reason]
+
+
 def note(gain: Gain) -> str:
-    """Why something is blank."""
+    """Why something of one method is blank; empty if nothing is."""
     return "; ".join(filter(None, (gain.estimate.reason, gain.not_closed if not gain.lacking else "")))
 
 

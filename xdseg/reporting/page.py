@@ -6,7 +6,7 @@ from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
-from xdseg.reporting.gains_table import MEANING, gain_lines
+from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
 from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
 from xdseg.reporting.text import ARROW, escaped, percent
 
@@ -57,12 +57,10 @@ def _gains(found: Mapping[str, Gain]) -> Iterator[str]:
     yield f"## Gains\n\n{MEANING}"
     header = ["method", "against", "gain", "95 % interval", "of", "p, Holm", "p, Wilcoxon (independent pairs)"]
     header += ["detectable", "better", "gap closed (%)"]
-    lines = gain_lines(found)
-    shown = [astuple(one)[: len(header)] for one in lines]  # all but the note
     ruled = ["---", "---", "---:", "---:", "---", *["---:"] * 5]
-    yield "\n".join(map(_line, (header, ruled, *(map(escaped, line) for line in shown))))
-    if notes := [f"- {escaped(one.method)}: {escaped(one.note)}" for one in lines if one.note]:
-        yield "\n".join(notes)
+    yield "\n".join(map(_line, (header, ruled, *(map(escaped, astuple(line)) for line in gain_lines(found)))))
+    if blank := [f"- {escaped(methods)}: {escaped(reason)}" for methods, reason in gain_notes(found)]:
+        yield "\n".join(blank)
 
 
 def _line(columns: Sequence[str]) -> str:

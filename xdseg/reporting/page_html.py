@@ -16,7 +16,7 @@ from xdseg.panels import colours
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
-from xdseg.reporting.gains_table import MEANING, gain_lines, signed
+from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes, signed
 from xdseg.reporting.leaderboard import Row, last_class, mean, millions
 from xdseg.reporting.page import FLAG, meaning, missing, notes
 from xdseg.reporting.page_cards import Cards, card_name, flattened
@@ -75,6 +75,7 @@ def index_html(
         last=last_class(classes),
         rows=[_row(row, cells, found.get(row.method), places[row.method]) for row in rows],
         gains=gain_lines(found),
+        gains_blank=gain_notes(found),
         gains_meaning=MEANING,
         map=_map(rows, found),
         classes=_classes(rows, cells, classes, places),
