@@ -28,6 +28,7 @@ SCRIPTS = {
     "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
     "paper_size": {"gib_mfuser-eva", "gib_rein"},
     "fuser_attention": {"exponent_training"},
+    "statistics_coverage": {"false_positives", "coverage_low", "coverage_high"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -57,6 +58,7 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "ladder_scaling",
         "memory",
         "scan_arms",
+        "statistics_simulated",
     ):
         sys.modules.pop(name, None)
 

@@ -26,7 +26,7 @@ VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
     "backbones clip": 1,
-    "board": 3,
+    "board": 4,
     "contract": 1,
     "datasets": 1,
     "inference": 1,
@@ -56,7 +56,7 @@ SOURCES = {
     ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
     "backbones clip": ("backbones/clip/*.py", "settings/clip.py"),
-    "board": ("reporting/*.py", "reporting/templates/*"),
+    "board": ("reporting/*.py", "reporting/statistics/*.py", "reporting/templates/*"),
     "contract": (
         "adaptations/build.py",
         "segmenters/build.py",
