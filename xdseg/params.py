@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
-from xdseg.likeness import take_over, take_over_domains
+from xdseg.likeness import take_over, take_over_domains, take_over_settings
 from xdseg.merging import merge
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
 from xdseg.settings.backbones import Recipe
@@ -39,8 +39,8 @@ class Params(Settings):
 
     plugins: tuple[str, ...] = Field((), description="modules that register segmenters and adaptations")
     suites: dict[str, Suite]
-    segmenters: dict[str, dict[str, Any]] = Field(description="name: {kind: ..., settings}")
-    adaptations: dict[str, dict[str, Any]] = Field({}, description="name: {kind: ..., settings}")
+    segmenters: dict[str, dict[str, Any]] = Field(description="name: {kind: ..., settings}, or {like: name, changes}")
+    adaptations: dict[str, dict[str, Any]] = Field({}, description="name: {kind: ..., settings}, or likewise")
     backbones: dict[str, Recipe] = Field({}, description="recipes of small pre-trained encoders")
     methods: dict[str, Method]
     protocols: dict[str, Protocol]
@@ -150,6 +150,7 @@ def parse(config: dict[str, Any]) -> Params:
         except Exception as error:  # whatever a module can raise while it is imported
             raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
     config = config | {"methods": take_over(config.get("methods")), "suites": take_over_domains(config.get("suites"))}
+    config |= {kind: take_over_settings(config[kind], kind) for kind in ("segmenters", "adaptations") if kind in config}
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)
