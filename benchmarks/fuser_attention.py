@@ -141,7 +141,7 @@ def measured(lengths: Sequence[int], *, width: int, rounds: int, gpu: bool) -> l
 
 
 def crossing(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
-    """Tokens from which on ours takes less, between lengths on a line of logarithms; None where it does not begin to."""
+    """Tokens from which on ours takes less, between lengths in logarithms; None where it does not begin to."""
     lengths = sorted(ours.keys() & theirs.keys())
     for low, high in reversed(list(pairwise(lengths))):
         before, after = (log(theirs[n] / ours[n]) for n in (low, high))
