@@ -8,6 +8,7 @@ with the scan that is there.
 
 Bound: from 1,024 to 16,384 tokens the time of MVFuser's training grows with an exponent of at most 1.1, the slope of a
 line through the logarithms. With --out, FILE's name ending in .csv, .png and .svg has table and figure.
+Where a crossing is null, MVFuser takes less at all lengths, or at none from some length on.
 """
 
 import sys
@@ -36,6 +37,7 @@ WIDTH = 1024
 TOKENS = 2594  # of MFuser
 LENGTHS, QUICK_LENGTHS = (64, 128, 256, 512, 1024, 2048, TOKENS, 4096, 8192, 16384), (32, 64, 128)
 EXPONENT_FROM = 1024
+RIVALS = (FUSER, ATTENTION)
 LONGEST_PLAIN = 4096  # of 16 heads, one GiB a matrix
 LONGEST_REPEATED = 4096  # attention beyond takes most of a minute: its one run is profiled and timed
 ROUNDS, QUICK_ROUNDS = 5, 2
@@ -139,7 +141,7 @@ def measured(lengths: Sequence[int], *, width: int, rounds: int, gpu: bool) -> l
 
 
 def crossing(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
-    """Tokens from which on ours takes less, between lengths on a line of logarithms; None where they do not cross."""
+    """Tokens from which on ours takes less, between lengths in logarithms; None where it does not begin to."""
     lengths = sorted(ours.keys() & theirs.keys())
     for low, high in reversed(list(pairwise(lengths))):
         before, after = (log(theirs[n] / ours[n]) for n in (low, high))
@@ -148,39 +150,37 @@ def crossing(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
     return None
 
 
+def growth(modules: dict[str, nn.Module], lengths: Sequence[int], *, width: int, rounds: int) -> measure.Figure:
+    """Exponent of the time of MVFuser's training on a processor, all lengths in turns, as a machine's pace drifts."""
+    every = {FUSER: modules[FUSER]}
+    given = {"width": width, "device": torch.device("cpu"), "precision": "fp32"}
+    made = {n: runs(every, n, **given)[TRAINING][FUSER] for n in lengths}
+    seconds = measure.in_turns(made, rounds=rounds, clock=time.process_time)
+    found = [measure.exponent(lengths, times) for times in zip(*seconds.values(), strict=True)]
+    about = f"exponent of MVFuser's time from {lengths[0]} to {lengths[-1]} tokens, forward and backward"
+    return measure.Figure("exponent_training", found, most=MOST_EXPONENT, unit="", about=about)
+
+
 def add_figures(found: measure.Results, rows: Sequence[Row]) -> None:
-    """Exponents with their bound, crossings, and ratios at MFuser's length; every row below."""
-    for device, precision in dict.fromkeys((row.device, row.precision) for row in rows):
-        of_device = [row for row in rows if (row.device, row.precision) == (device, precision)]
-        mark = "" if device == "cpu" else f"_{precision}"
-        for kind in (FORWARD, TRAINING):
-            add_kind(found, [row for row in of_device if row.kind == kind], f"{kind}{mark}")
+    """Ratios at MFuser's length and the longest, and crossings, for each kind of run; every row below."""
+    for device, precision, kind in dict.fromkeys((row.device, row.precision, row.kind) for row in rows):
+        chosen = [row for row in rows if (row.device, row.precision, row.kind) == (device, precision, kind)]
+        add_kind(found, chosen, kind if device == "cpu" else f"{kind}_{precision}")
     found.notes["rows"] = [row.told() for row in rows]
 
 
 def add_kind(found: measure.Results, rows: Sequence[Row], key: str) -> None:
-    """Of one kind of run on one device in one precision."""
-    times = {arm: {row.tokens: row.milliseconds for row in rows if row.arm == arm} for arm in (FUSER, ATTENTION)}
-    ours = {n: t for n, t in times[FUSER].items() if n >= EXPONENT_FROM} or times[FUSER]
-    bounded = key == TRAINING  # of a processor
-    slope = measure.Figure(
-        f"exponent_{key}",
-        [measure.exponent(list(ours), list(ours.values()))],
-        most=MOST_EXPONENT if bounded else None,
-        unit="",
-        about=f"{key}: exponent of MVFuser's time from {min(ours)} to {max(ours)} tokens",
-    )
-    (found.bounded if bounded else found.others).append(slope)
-    for n in sorted({min(TOKENS, max(times[FUSER])), max(times[FUSER])} & times[ATTENTION].keys()):
-        ratio = times[ATTENTION][n] / times[FUSER][n]
-        found.others.append(
-            measure.Figure(f"ratio_{key}_{n}", [ratio], about=f"{key}: attention / MVFuser, {n} tokens")
-        )
-    crossed = crossing(times[FUSER], times[ATTENTION])
-    found.notes.setdefault("crossing", {})[key] = None if crossed is None else round(crossed)
-    if crossed is not None:
-        about = f"{key}: MVFuser takes less time than attention from"
-        found.others.append(measure.Figure(f"crossing_{key}", [crossed], unit="tokens", about=about))
+    """Of one kind of run on one device in one precision, time and memory."""
+    for quantity, name in (("milliseconds", "time"), ("mib", "memory")):
+        ours, theirs = ({row.tokens: getattr(row, quantity) for row in rows if row.arm == arm} for arm in RIVALS)
+        for n in sorted({TOKENS, max(ours)} & ours.keys() & theirs.keys()):
+            about = f"{key}, {name}: attention / MVFuser, {n} tokens"
+            found.others.append(measure.Figure(f"{name}_{key}_{n}", [theirs[n] / ours[n]], about=about))
+        crossed = crossing(ours, theirs)
+        found.notes.setdefault("crossing", {})[f"{name}_{key}"] = crossed and round(crossed)
+        if crossed is not None:
+            about = f"{key}: MVFuser takes less {name} than attention from"
+            found.others.append(measure.Figure(f"crossing_{name}_{key}", [crossed], unit="tokens", about=about))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,6 +191,9 @@ def main(arguments: list[str] | None = None) -> int:
     lengths, width, rounds = (QUICK_LENGTHS, 64, QUICK_ROUNDS) if chosen.quick else (LENGTHS, WIDTH, ROUNDS)
     found = measure.Results(notes={"width": width, "lengths": lengths})
     rows = measured(lengths, width=width, rounds=rounds, gpu=gpu)
+    if not gpu:
+        long = [n for n in lengths if n >= EXPONENT_FROM] or lengths
+        found.bounded.append(growth(arms(width, torch.device("cpu")), long, width=width, rounds=rounds))
     add_figures(found, rows)
     if chosen.out:
         fuser_figure.save(rows, chosen.out)
