@@ -288,6 +288,21 @@ def test_evidence_of_a_perfect_model(monkeypatch):
     assert found["accuracy"] == pytest.approx(shares[CLASSES.index("sky")].item(), abs=1e-4)
 
 
+def test_tiles_keep_their_places(monkeypatch):
+    """Where an embedding is the patch's mean colour, tiles give what the whole image gives; a network sees the tile."""
+    image, seen = torch.randn(3, 32, 64, generator=torch.Generator().manual_seed(0)), []
+
+    def mean_colours(network, images):
+        seen.append(tuple(images.shape))
+        means = functional.avg_pool2d(images, 8)
+        return functional.pad(means.flatten(2).transpose(1, 2), (0, 0, 1, 0)), tuple(means.shape[-2:])
+
+    monkeypatch.setattr(measuring, "embeddings", mean_colours)
+    whole, tiled = (measuring.embedded_patches(None, image, tile=tile) for tile in (None, 16))
+    assert torch.equal(whole, functional.avg_pool2d(image, 8).permute(1, 2, 0)) and torch.equal(tiled, whole)
+    assert seen == [(1, 3, 32, 64), (8, 3, 16, 16)]
+
+
 def test_retrieval_counts_own_captions(monkeypatch):
     """Of four crops whose embeddings are those of captions 0, 1, 2 and again 2, three find theirs; no caption twice."""
     said = ["a car", "a car", "a road", "trees", "sky", "grass"]

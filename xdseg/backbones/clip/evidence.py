@@ -77,19 +77,23 @@ def embedded(network: "CustomTextCLIP", texts: Texts, said: Sequence[str]) -> Te
 
 @torch.no_grad()
 def zero_shot(
-    network: "CustomTextCLIP", texts: Texts, scenes: Iterable[tuple[np.ndarray, np.ndarray]]
+    network: "CustomTextCLIP",
+    texts: Texts,
+    scenes: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    tile: int | None = None,
 ) -> dict[str, float]:
     """How often a patch is nearest to the name of the class in its middle; no classifier is fitted.
 
     `accuracy` and `miou` are over all patches of images (H, W, 3) with labels (H, W); `commonest` is the accuracy of a
-    guess that never changes.
+    guess that never changes. With `tile`, no patch sees beyond its square of this side, as in crops of that size.
     """
     names = embedded(network, texts, CLASSES)
     total = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
     for image, labels in scenes:
-        found, grid = embeddings(network, normalise(image_tensor(image)[None].float()))
-        nearest = (functional.normalize(found[0, 1:], dim=-1) @ names.T).argmax(1).view(grid).numpy().astype(np.uint8)
-        side = labels.shape[0] // grid[0]
+        patches = embedded_patches(network, normalise(image_tensor(image).float()), tile=tile)
+        nearest = (functional.normalize(patches, dim=-1) @ names.T).argmax(-1).numpy().astype(np.uint8)
+        side = labels.shape[0] // len(nearest)
         middle = np.ascontiguousarray(labels[side // 2 :: side, side // 2 :: side])
         total += confusion(middle, nearest, classes=len(CLASSES), ignore_index=NO_CLASS)
     kept = tuple(range(len(CLASSES)))
@@ -99,3 +103,12 @@ def zero_shot(
         "miou": scores(total, classes=CLASSES, kept=kept).miou or 0.0,
     }
     return {key: round(float(value), DIGITS) for key, value in figures.items()}
+
+
+def embedded_patches(network: "CustomTextCLIP", image: Tensor, *, tile: int | None) -> Tensor:
+    """(h, w, E) beside the texts, of a normalised image (3, H, W), whole or in tiles that fill it."""
+    sides = (tile, tile) if tile else tuple(image.shape[1:])
+    tiles = image.unfold(1, sides[0], sides[0]).unfold(2, sides[1], sides[1])  # (3, rows, columns, *sides)
+    found, grid = embeddings(network, tiles.permute(1, 2, 0, 3, 4).flatten(0, 1))
+    patches = found[:, 1:].unflatten(1, grid).unflatten(0, tiles.shape[1:3])  # (rows, columns, h, w, E)
+    return patches.transpose(1, 2).flatten(2, 3).flatten(0, 1)
