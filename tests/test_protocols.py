@@ -40,6 +40,9 @@ EXPECTED = {
     "cityscapes_to_dark_zurich": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 21, 21),
     "cityscapes_to_dark_zurich_hr": ({"cityscapes": {"train"}, "dark_zurich": {"train", "val"}}, 15, 15),
     "gta_to_cbm": ({"gta5": {"full"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 2, 6),
+    "gta_to_cbm_peft": ({"gta5": {"full"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 7, 21),
+    "gta_to_cbm_mfuser": ({"gta5": {"full"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 16, 48),
+    "cityscapes_to_bm_mfuser": ({"cityscapes": {"train"}, "bdd100k": {"val"}, "mapillary": {"val"}}, 4, 8),
     "gta_to_cbm_robustnet": (
         {"gta5": {"train"}, "cityscapes": {"val"}, "bdd100k": {"val"}, "mapillary": {"val"}, "synthia": {"val"}},
         1,
@@ -214,6 +217,43 @@ def test_presets_of_adaptation_train_predict_and_score(preset, public, tmp_path)
         terms = {name for line in curve.read_text().splitlines() for name in json.loads(line)["losses"]}
         definition = parse(settings(preset, public)).methods[method]
         assert {name.partition("/")[0] for name in terms} >= {"source", *_kinds(preset, public, definition.adaptations)}
+
+
+# per preset of foundation models: rows that are trained, and the terms of their losses
+FOUNDATION = {
+    "gta_to_cbm_peft": {"vfm-rein": {"class", "mask", "dice"}, "vltseg": {"class", "mask", "dice"}},
+    "cityscapes_to_bm_mfuser": {
+        "mfuser": {"class", "mask", "dice", "pixel_text"},
+        "tqdm": {"class", "mask", "dice", "pixel_text", "language", "vision"},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", FOUNDATION)
+def test_presets_of_foundation_models_train_predict_and_score(preset, public, tmp_path):
+    """Two steps with the published recipe, on the tiny encoders, with drawn weights, and on small crops and images."""
+    defined, rows = read_yaml(ROOT / "params.yaml")["segmenters"], FOUNDATION[preset]
+    plain, tower = {"weights": None}, {"vfm": {"weights": None}, "vlm": {"weights": None, "tag": None}}
+    changes = {"segmenters": {name: defined[name] | {"size": None} | plain for name in ("vfm-frozen", "vltseg")}}
+    changes["segmenters"]["vltseg"] |= {"drop_path": 0.0, "blocks": None}
+    if "mfuser" in preset:
+        changes["segmenters"]["mfuser"] = merge(defined["mfuser"], tower)
+        changes["segmenters"]["tqdm"] = merge(defined["tqdm"], {"vlm": tower["vlm"]})
+    changes["methods"] = {row: {"training": {"steps": 2, "batch": 2}} for row in rows}
+    size = {"inference": {"size": {"fit": [128, 256]}}}
+    small = {"training": {"steps": 2}, "augmentation": {"crop": 128}, "domains": {"bdd100k": size, "mapillary": size}}
+    small["inference"] = {"size": [128, 256], "window": 128, "stride": 85}
+    if "mfuser" in preset:
+        small["training"]["rare_class"] = {"min_pixels": 20}  # as images are small
+    changes |= {"protocols": {preset.replace("_", "-"): small}, "runtime": {"log_every": 1}}
+    found = trained(preset, public, tmp_path, methods=list(rows), changes=changes)
+    assert {"bdd100k", "mapillary"} <= found.keys()
+    for row, terms in rows.items():
+        assert len(list(tmp_path.glob(f"records/urban/{row}/*/*.json"))) == len(found)
+        (curve,) = tmp_path.glob(f"results/urban/{row}/*/*/curve.jsonl")
+        named = {name for line in curve.read_text().splitlines() for name in json.loads(line)["losses"]}
+        assert named == {f"source/{term}" for term in terms}
 
 
 def _kinds(preset: str, public: dict, adaptations: tuple[str, ...]) -> set[str]:
