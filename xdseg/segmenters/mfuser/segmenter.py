@@ -28,9 +28,11 @@ from xdseg.segmenters.foundation.neck import SCALES, Neck
 from xdseg.segmenters.foundation.patches import whole_patches
 from xdseg.segmenters.foundation.text import ClassNames, name_tokens
 from xdseg.segmenters.foundation.towers import TimmTower
+from xdseg.segmenters.ladder.transformer_decoder import decoder_sites
 from xdseg.segmenters.mask_prediction import normalised
 from xdseg.segmenters.mfuser.fusers import create_fuser, projects
 from xdseg.segmenters.mfuser.streams import SITE, Passed, check_pair, run_pair, tapped
+from xdseg.segmenters.steering import INPUT
 from xdseg.segmenters.vit import Tokens
 from xdseg.settings.mfuser import MFuser as Settings
 
@@ -76,9 +78,12 @@ class MFuser(Segmenter):
         """The neck's maps. Sites: blocks of the vision model, and the decoder's attention to maps."""
         strides = [self.patch / scale for scale in SCALES]  # 3.5 and so on, of patches of 14 pixels
         maps = [MapSpec(f"neck{n}", self.neck.width, _whole(stride)) for n, stride in enumerate(strides)]
-        sites = [Site(f"{SITE}.{n}", block.attn.num_heads) for n, block in enumerate(self.vision.blocks)]
+        entering = MapSpec(INPUT, self.vision.width, self.patch)
+        sites = [
+            Site(f"{SITE}.{n}", block.attn.num_heads, reads=entering) for n, block in enumerate(self.vision.blocks)
+        ]
         decoder = self.settings.decoder
-        sites += [Site(f"decoder.{n}", decoder.heads, "cross") for n in range(decoder.decoder_layers)]
+        sites += decoder_sites(decoder, layers=decoder.decoder_layers, stride=maps[1].stride)
         return Description(classes=self.classes, maps=tuple(maps), multiple=2 * self.patch, sites=tuple(sites))
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
