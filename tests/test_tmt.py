@@ -11,6 +11,7 @@ from timm.models.eva import Eva
 from tiny_runs import fit
 from torch.nn import functional as F
 
+from xdseg.adaptations.mfm.masks import shares_of
 from xdseg.adaptations.tmt.attention import Attention, at_grid, highest
 from xdseg.adaptations.tmt.prototypes import SOURCE, TARGET, Prototypes
 from xdseg.adaptations.tmt.tmt import Tmt
@@ -387,7 +388,7 @@ def loaded(job):
 
 def test_off_at_test_time_saves_nothing(tmp_path):
     """Keys and prediction are the host's; so are they without TMA, and those who ask get no steer."""
-    for changes in ({"tma": {"test": "off"}}, {"tma": {"kind": "off"}}):
+    for changes in ({"tma": {"test": False}}, {"tma": {"kind": "none"}}):
         run = run_of(tmp_path, segmenter="daformer", **changes)
         part = run.module.adaptations["tmt"]
         assert part.inference_modules() == {} and part.steer(None) is None
@@ -468,3 +469,29 @@ def test_sites_that_are_not_there():
         part_for(network("daformer"), tma={"site": "decoder"})
     with pytest.raises(BadInput, match=r"tmt\.tma\.blocks: 7 reach block1\.1, which sees no map"):
         part_for(network("daformer"), tma={"blocks": 7})
+
+
+def test_masked_modeling_by_need(tmp_path):
+    """Tokens are hidden in proportion to need, 1 at most, at the same mean ratio; without TMT the method is refused."""
+    need = torch.tensor([[[0.9, 0.1], [0.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]])
+    shares = shares_of(need, (2, 2), 0.4)
+    torch.testing.assert_close(shares.mean((1, 2)), torch.full((3,), 0.4))
+    torch.testing.assert_close(shares[0].flatten(), torch.tensor([1.0, 0.6, 0, 0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(shares[1:], torch.full((2, 2, 2), 0.4))
+    torch.testing.assert_close(shares_of(need[:1], (1, 1), 0.4), torch.full((1, 1, 1), 0.4))
+    terms = [tiny_jobs.PROVIDER, ("tmt", values()), ("mfm", {"mask": "need", "token_px": 8})]
+    digests = {
+        fit(tiny_jobs.make_job(tmp_path, adaptations=terms, target="images", steps=2), tmp_path / str(n))[
+            "weights_sha256"
+        ]
+        for n in range(2)
+    }
+    assert len(digests) == 1
+    with pytest.raises(
+        BadInput, match="adaptation mfm: needs a map of need, which no other one of the method provides"
+    ):
+        Run(
+            tiny_jobs.make_job(tmp_path, adaptations=[terms[0], terms[2]], target="images"),
+            tmp_path / "x",
+            tiny_jobs.CPU,
+        )

@@ -49,7 +49,7 @@ class Acte(Settings):
 class Tma(Settings):
     """Transferable Masked Attention: what the need map does to attention, and where."""
 
-    kind: Literal["bias", "hard", "mult-raw", "query-gate", "off"] = Field(
+    kind: Literal["bias", "hard", "mult-raw", "query-gate", "none"] = Field(
         "bias",
         description="gamma per head times the need of a key, added to its logit; needed keys alone, on part of the "
         "heads; exp(gamma times need) on the attention, not normalised again; output rows times 1 + gamma times need",
@@ -66,7 +66,7 @@ class Tma(Settings):
         "rise", description="strength over a run: grows as the reversal's factor, or 0 for `delay` of the steps, then 1"
     )
     delay: Share = Field(0.1, description="delay only: share of all steps without effect")
-    test: Literal["on", "off"] = Field("on", description="whether attention is led at test time too, at a cost")
+    test: bool = Field(True, description="on: attention is led at test time too, at a cost; off: it is the host's")
 
 
 class Tmt(Settings):
@@ -92,4 +92,4 @@ class Tmt(Settings):
     @property
     def acts(self) -> bool:
         """Whether anything is left of it: a term, or attention that is led."""
-        return bool(self.weight or self.entropy_weight or self.tma.kind != "off")
+        return bool(self.weight or self.entropy_weight or self.tma.kind != "none")

@@ -45,7 +45,7 @@ class Attention(nn.Module):
 
     def rests(self, site: Site, strength: float) -> bool:
         """Whether a site is left alone: before the start; and, where nobody learns, at a gamma of 0."""
-        if self.settings.kind == "off" or strength == 0:
+        if self.settings.kind == "none" or strength == 0:
             return True
         if self.settings.kind == "hard":
             return strength < HARD_FROM

@@ -6,7 +6,7 @@ docs/tmt.md what is known and what is ours.
 
 ACTE groups a map into regions; a discriminator learns from which domain each is, through a reversed gradient (the term
 `region`), and its doubt is the region's transferability; an auxiliary head (the term `head`, which trains nothing of
-the segmenter) tells the uncertainty. TMA leads the attention of later layers by both. With `tma.kind: off` it is
+the segmenter) tells the uncertainty. TMA leads the attention of later layers by both. With `tma.kind: none` it is
 region-wise adversarial training, with `acte.iterations: 0` patch-wise. A segmenter without attention has the terms
 alone.
 
@@ -169,4 +169,4 @@ class Tmt(Adaptation):
     def inference_modules(self) -> dict[str, Guide]:
         """The guide, where attention is led at test time."""
         tma = self.settings.tma
-        return {"guide": self.guide} if tma.kind != "off" and tma.test == "on" and self.guide.sites else {}
+        return {"guide": self.guide} if tma.kind != "none" and tma.test and self.guide.sites else {}
