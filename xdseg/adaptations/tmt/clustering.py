@@ -10,7 +10,7 @@ Ours: a border is where a neighbour is masked out, not where a similarity is 0; 
 padded pixels have no mass. Cost is linear in pixels: at most nine candidates each.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -33,6 +33,11 @@ class Regions:
     mass: Tensor  # (B, G, H): sum_p a(p, r)
     size: Size  # h, w
     cell: int
+
+    def detached(self) -> "Regions":
+        """The same without gradient."""
+        parts = {name: getattr(self, name).detach() for name in ("assignment", "features", "mass")}
+        return replace(self, **parts)
 
     def pooled(self, values: Tensor) -> Tensor:
         """Per-pixel (B, C, h, w) to the regions' means (B, C, G, H): sum_p a(p, r) v(p) / sum_p a(p, r)."""
@@ -64,12 +69,11 @@ def cluster(x: Tensor, *, cell: int, iterations: int, sharpness: float, full_gra
     inside = in_cells(x.new_ones(1, 1, *x.shape[-2:]), cell)  # (1, G, H, c^2, 1), 0 for padding
     with torch.set_grad_enabled(torch.is_grad_enabled() and full_gradient):
         assignment = hard(pixels, inside)
-        open_cells = neighbours(inside.new_ones(1, *inside.shape[1:3], 1))[..., 0] > 0  # (1, G, H, 9)
-        lengths = F.normalize(pixels, dim=-1, eps=EPSILON)
+        closed = neighbours(inside.new_ones(1, *inside.shape[1:3], 1))[..., None, :, 0] == 0  # (1, G, H, 1, 9)
+        scale = sharpness / torch.linalg.vector_norm(pixels, dim=-1, keepdim=True).clamp(min=EPSILON)
         for _ in range(iterations):
             centres = F.normalize(_means(assignment, pixels, masses(assignment)), dim=-1, eps=EPSILON)
-            likeness = sharpness * (lengths @ neighbours(centres).transpose(-1, -2))  # (B, G, H, c^2, 9)
-            closed = ~open_cells[..., None, :]
+            likeness = scale * (pixels @ neighbours(centres).transpose(-1, -2))  # (B, G, H, c^2, 9), kappa cos
             assignment = likeness.masked_fill(closed, -torch.inf).softmax(-1) * inside
     mass = masses(assignment)
     return Regions(assignment, _means(assignment, pixels, mass).permute(0, 3, 1, 2), mass, tuple(x.shape[-2:]), cell)
@@ -84,7 +88,8 @@ def hard(pixels: Tensor, inside: Tensor) -> Tensor:
 
 def in_cells(x: Tensor, cell: int) -> Tensor:
     """(B, C, h, w) to (B, G, H, cell^2, C), with zeros below and to the right up to whole cells."""
-    padded = F.pad(x, (0, -x.shape[-1] % cell, 0, -x.shape[-2] % cell))
+    below, right = -x.shape[-2] % cell, -x.shape[-1] % cell
+    padded = F.pad(x, (0, right, 0, below)) if below or right else x
     return padded.unflatten(3, (-1, cell)).unflatten(2, (-1, cell)).permute(0, 2, 4, 3, 5, 1).flatten(3, 4)
 
 
@@ -104,9 +109,9 @@ def neighbours(x: Tensor) -> Tensor:
 def gathered(x: Tensor) -> Tensor:
     """What cells give to the 3 x 3 cells around, (B, G, H, 9, C), summed where it arrives, (B, G, H, C)."""
     rows, columns = x.shape[1:3]
-    total = F.pad(torch.zeros_like(x[..., 0, :]), (0, 0, 1, 1, 1, 1))
+    total = x.new_zeros(len(x), rows + 2, columns + 2, x.shape[-1])
     for number, (i, j) in enumerate(STEPS):
-        total = total + F.pad(x[..., number, :], (0, 0, j, 2 - j, i, 2 - i))
+        total[:, i : i + rows, j : j + columns] += x[..., number, :]
     return total[:, 1 : 1 + rows, 1 : 1 + columns]
 
 

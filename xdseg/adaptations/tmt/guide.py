@@ -47,6 +47,7 @@ class Guide(nn.Module):
 
     def need(self, read: Read, *, doubt: Tensor | None = None, seen_from: int = SOURCE) -> Need:
         """Where adaptation needs most; `doubt` (B, h, w) stands for the head's uncertainty."""
+        read = read if torch.is_grad_enabled() else read.detached()
         acte, regions = self.settings.acte, read.regions
         with torch.autocast(read.x.device.type, enabled=False):
             if doubt is None:

@@ -4,7 +4,7 @@ Reconstruction: the discriminator has the shape of TVT's (Yang et al., WACV 2023
 gradient, so the projection is on the side of the features. The head's loss trains head and projection, not the map.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,10 @@ class Read:
     feature: Tensor  # (B, C, h, w), as it was seen
     x: Tensor  # (B, D, h, w), projected
     regions: Regions
+
+    def detached(self) -> "Read":
+        """The same without gradient."""
+        return replace(self, x=self.x.detach(), regions=self.regions.detached())
 
 
 class Reader(nn.Module):
@@ -57,6 +61,11 @@ class Reader(nn.Module):
         if self.prototypes is not None:
             return self.prototypes.likeness(regions.features, domain=seen_from)
         return transferability(self.discriminator(regions.features), self.settings.transferability)
+
+    def verdict(self, regions: Regions) -> Tensor:
+        """The discriminator's logits (B, G, H), without gradient and without dropout."""
+        with torch.autocast(regions.mass.device.type, enabled=False):
+            return self.discriminator(regions.detached().features)
 
     def probabilities(self, x: Tensor) -> Tensor:
         """The head's, (B, K, h, w)."""
