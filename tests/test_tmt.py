@@ -495,3 +495,50 @@ def test_masked_modeling_by_need(tmp_path):
             tmp_path / "x",
             tiny_jobs.CPU,
         )
+
+
+def test_gammas_have_a_rate_of_their_own(tmp_path):
+    """The heads' times its factor, undecayed; nothing else changes."""
+    run = run_of(tmp_path, tma={"lr_factor": 10})
+    part = run.module.adaptations["tmt"]
+    groups = part.parameter_groups(run.job.training)
+    rates = {id(p): (round(group["lr"], 9), group["weight_decay"]) for group in groups for p in group["params"]}
+    assert len(rates) == len(list(part.parameters()))
+    assert {rates[id(p)] for p in part.guide.attention.gammas.values()} == {(0.1, 0)}
+    assert {rates[id(p)][0] for p in part.guide.readers.parameters()} == {0.01}
+
+
+def test_any_image_is_segmented_as_it_was_scored(project):
+    """A run that is led at test time: `xdseg predict RUN FOLDER` gives the bytes of the run's own evaluation."""
+    import io
+    import zipfile
+
+    from conftest import small_config
+    from PIL import Image
+
+    from xdseg.cells import Context, predictions_path
+    from xdseg.cli import main
+    from xdseg.grid import expand
+    from xdseg.params import data_root, parse
+    from xdseg.stages.predict import PREDICTIONS
+    from xdseg.workflow import cache_path
+
+    config = small_config(methods=["led"], pairs=["a->b"])
+    config["segmenters"]["net"] = {"kind": "daformer", "encoder": "mit_b0", "channels": 16, "dilations": [1, 2]}
+    acte = {"width": 16, "hidden": 16, "cell_px": 16, "norm": "none"}  # images of one key: a gate tells them apart
+    config["adaptations"] = {"led": {"kind": "tmt", "acte": acte, "tma": {"kind": "query-gate"}}}
+    config["methods"]["led"] = {"setting": "uda", "segmenter": "net", "adaptations": ["led"], "training": {"lr": 0.3}}
+    project.write(config)
+    context = Context.of(parse(config))
+    cell = expand(context).cells[0]
+    for seen in [*cell.run.sees, ("b", "val", "images")]:
+        assert main(["cache", cache_path(context, *seen)]) == 0
+    assert main(["train", str(cell.run.folder / "run.json")]) == 0
+    assert main(["predict", str(predictions_path(cell.run, [cell]))]) == 0
+    assert main(["predict", str(cell.run.folder), str(data_root() / "toy" / "b" / "images"), "--out", "found"]) == 0
+    with zipfile.ZipFile(cell.folder / PREDICTIONS) as scored:
+        for name in scored.namelist():
+            ours = Image.open(f"found/ids/{name}")
+            assert ours.tobytes() == Image.open(io.BytesIO(scored.read(name))).tobytes()
+    weights = load_file(cell.run.folder / "weights.safetensors")
+    assert any(value.any() for name, value in weights.items() if "gammas" in name)

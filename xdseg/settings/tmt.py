@@ -61,6 +61,7 @@ class Tma(Settings):
     heads: Share = Field(0.5, description="hard only: share of the heads, the first ones")
     share: Share = Field(0.2, description="hard only: share of the keys that count as needed")
     limit: float | None = Field(2.0, gt=0, description="largest absolute value of a gamma; null: none")
+    lr_factor: float = Field(1.0, gt=0, description="learning rate of the gammas relative to the heads'")
     detach: bool = Field(True, description="whether attention's gradient stops at the need map")
     start: Literal["rise", "delay"] = Field(
         "rise", description="strength over a run: grows as the reversal's factor, or 0 for `delay` of the steps, then 1"

@@ -28,9 +28,12 @@ from xdseg.adaptations.tmt.sites import chosen_sites, read_maps
 from xdseg.data.loading import Labelled
 from xdseg.segmenters.contract import Description, Steer
 from xdseg.segmenters.dense import DensePrediction
+from xdseg.segmenters.parameters import parameter_groups
 from xdseg.settings.tmt import Tmt as Settings
+from xdseg.settings.training import Training
 from xdseg.training.step import Step
 
+GAMMAS = "guide.attention."  # prefix of their names
 DOMAINS = {"source": 1.0, "target": 0.0}  # what the discriminator is to say
 
 
@@ -51,6 +54,15 @@ class Tmt(Adaptation):
         self._step: Step | None = None
         self._leads: dict[str, Lead] = {}
         self._measured: dict[str, Tensor] = {}
+
+    def parameter_groups(self, recipe: Training) -> list[dict]:
+        """All with the heads' rate, the gammas with theirs."""
+        faster = recipe.model_copy(update={"head_lr_factor": recipe.head_lr_factor * self.settings.tma.lr_factor})
+        named, found = list(self.named_parameters()), []
+        for led, own in ((False, recipe), (True, faster)):
+            part = [(name, parameter) for name, parameter in named if name.startswith(GAMMAS) == led]
+            found += parameter_groups(part, own, is_head=lambda name: True)
+        return found
 
     def steer(self, step: Step | None, view: str | None = None) -> Steer | None:
         """A lead per pass; none where nothing is led and no term needs what a site sees."""
