@@ -44,7 +44,7 @@ FASTER, EXPONENT = 20, 1.1
 SHARPNESS, ITERATIONS = 20.0, 3  # kappa, L
 SIDES = (32, 64, 128, 256)  # of maps, whose clustering is timed
 HOSTS = {"daformer": "tmt", "eomt": "tmt-both"}  # segmenters, and what leads them
-TEST_SIDES = {"daformer": (128, 256, 512, 1024), "eomt": (128, 256)}  # of images
+TEST_SIDES = {"daformer": (128, 256, 512), "eomt": (128, 256)}  # of images
 ROWS = {
     "daformer": ("fine-tune-daformer", "region-adversarial-daformer", "tmt-daformer"),
     "eomt": ("fine-tune-eomt", "region-adversarial-eomt", "tmt-eomt"),

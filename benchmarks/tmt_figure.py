@@ -31,10 +31,12 @@ from xdseg.training.checkpoint import load_segmenter
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import LogNorm, Normalize
 
 COLUMNS = ("image and regions", "T", "U", "need", "attention, host", "attention, led", "led / host")
+ATTENTIONS = (3, 4)  # among the maps
 BORDER = (255, 230, 0)
-TILE, DPI = 2.2, 110  # inches; dots per inch
+TILE, DPI = 2.0, 80  # inches; dots per inch
 RATIO = 1.5  # that the last column shows at most, and its inverse
 
 
@@ -115,8 +117,8 @@ def draw(rows: list[Seen], out: Path, title: str) -> None:
     scales = [column_scale(rows, number) for number in range(len(COLUMNS) - 1)]
     for row, places in zip(rows, axes, strict=True):
         places[0].imshow(row.image)
-        for place, values, (low, high, colours) in zip(places[1:], row.maps, scales, strict=True):
-            shown = place.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        for place, values, (scale, colours) in zip(places[1:], row.maps, scales, strict=True):
+            shown = place.imshow(values, cmap=colours, norm=scale, interpolation="nearest")
             figure.colorbar(shown, ax=place, shrink=0.6, pad=0.02)
     for place, name in zip(axes[0], COLUMNS, strict=True):
         place.set_title(name, fontsize=10)
@@ -126,13 +128,14 @@ def draw(rows: list[Seen], out: Path, title: str) -> None:
     figure.savefig(out, dpi=DPI, metadata={"Software": None})
 
 
-def column_scale(rows: list[Seen], number: int) -> tuple[float, float, str]:
-    """Lowest and highest value of a column of maps, and its colours."""
+def column_scale(rows: list[Seen], number: int) -> tuple[Normalize, str]:
+    """Scale of a column of maps and its colours; that of attention, of which few places get most, is logarithmic."""
     if number == len(COLUMNS) - len(("image", "ratio")):
-        return 1 / RATIO, RATIO, "coolwarm"
-    same = (3, 4) if number in (3, 4) else (number,)  # the two attentions
+        return LogNorm(1 / RATIO, RATIO), "coolwarm"
+    same = ATTENTIONS if number in ATTENTIONS else (number,)
     values = [row.maps[one] for row in rows for one in same]
-    return min(map(np.min, values)), max(map(np.max, values)), "viridis"
+    make = LogNorm if number in ATTENTIONS else Normalize
+    return make(min(map(np.min, values)), max(map(np.max, values))), "viridis"
 
 
 def main(arguments: list[str] | None = None) -> int:

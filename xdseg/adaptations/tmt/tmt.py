@@ -107,7 +107,7 @@ class Tmt(Adaptation):
         reads = {view: self.reads(step, view) for view in DOMAINS}
         if settings.weight:
             terms["region"] = settings.weight * self.region_loss(step, reads)
-            self._measured = self.measured(step, reads)
+            self._measured = self.measured(reads)
         terms["head"] = self.head_loss(step, reads)
         if settings.acte.transferability == "proto":
             self.follow(step, reads)
@@ -137,7 +137,7 @@ class Tmt(Adaptation):
         return torch.stack([loss["cross_entropy"] for loss in losses]).mean()
 
     @torch.no_grad()
-    def measured(self, step: Step, reads: dict[str, list[Read]]) -> dict[str, Tensor]:
+    def measured(self, reads: dict[str, list[Read]]) -> dict[str, Tensor]:
         """Accuracy of the discriminator, domains counting alike; deviation of T over a target image's regions."""
         right, spread = [], []
         for view, label in DOMAINS.items():
@@ -145,8 +145,8 @@ class Tmt(Adaptation):
                 logits, mass = read.reader.verdict(read.regions), read.regions.mass
                 right.append((mass * ((logits > 0) == bool(label))).sum() / mass.sum() / len(reads[view]))
                 if view == "target":
-                    transfer = self.lead(step, view).need_of(read).transfer
-                    spread.append(transfer.detach().flatten(1).std(1, correction=0).mean())
+                    transfer = read.reader.transfer(read.regions.detached(), seen_from=SOURCE)
+                    spread.append(transfer.flatten(1).std(1, correction=0).mean())
         return {"accuracy": torch.stack(right).sum() / len(DOMAINS), "spread": torch.stack(spread).mean()}
 
     def measures(self) -> dict[str, float]:
