@@ -37,6 +37,7 @@ COLUMNS = ("image and regions", "T", "U", "need", "attention, host", "attention,
 ATTENTIONS = (3, 4)  # among the maps
 BORDER = (255, 230, 0)
 TILE, DPI = 2.0, 80  # inches; dots per inch
+FINE = 400  # pixels of a side, from which lines are thicker
 RATIO = 1.5  # that the last column shows at most, and its inverse
 
 
@@ -104,6 +105,8 @@ def with_borders(image: np.ndarray, regions: Tensor) -> np.ndarray:
     edges = torch.zeros(size, dtype=torch.bool)
     edges[1:] |= fine[1:] != fine[:-1]
     edges[:, 1:] |= fine[:, 1:] != fine[:, :-1]
+    width = 1 + 2 * (max(size) // FINE)  # so that lines are seen in the reduced picture
+    edges = F.max_pool2d(edges[None].float(), width, stride=1, padding=width // 2)[0] > 0
     drawn = image.copy()
     drawn[edges.numpy()] = BORDER
     return drawn
