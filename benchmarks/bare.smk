@@ -127,6 +127,7 @@ rule board:
         json="results/{suite}/board-{board}/leaderboard.json",
         metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
+        gains="results/{suite}/board-{board}/gains.csv",
         costs="results/{suite}/board-{board}/costs.csv",
         heatmap="results/{suite}/board-{board}/heatmap.png",
         page="results/{suite}/board-{board}/index.html",

@@ -3,13 +3,14 @@
 import argparse
 import gc
 import json
+import math
 import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import linear_regression, median, quantiles
 from typing import Any
 
 from rich import box
@@ -21,6 +22,7 @@ from xdseg.process import now, provenance
 
 MISSED = 1  # exit code under --check
 WIDTH = 110  # of the table where no terminal says its own
+PACKAGES = ("numpy", "pillow", "torch", "torchmetrics", "snakemake")
 SYMBOLS = {"least": "≥", "most": "≤"}
 
 
@@ -109,6 +111,11 @@ def ratios(slower: Sequence[float], faster: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(slower, faster, strict=True)]
 
 
+def exponent(lengths: Sequence[int], seconds: Sequence[float]) -> float:
+    """p of the power law length^p that fits best, in logarithms."""
+    return linear_regression([math.log(n) for n in lengths], [math.log(s) for s in seconds]).slope
+
+
 def options(text: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options that all scripts take; `text` is the script's docstring."""
     parser = argparse.ArgumentParser(description=text.splitlines()[0])
@@ -153,9 +160,10 @@ def _table(results: Results) -> Table:
 
 def environment() -> dict[str, Any]:
     """Where the figures come from."""
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
-    packages = {name: version(name) for name in ("numpy", "pillow", "torch", "torchmetrics", "snakemake")}
+    installed = {found.name: found.version for found in distributions()}
+    packages = {name: installed[name] for name in PACKAGES if name in installed}
     about = {"device": processor(), "cores": len(os.sched_getaffinity(0)), "packages": packages}
     return provenance() | about | {"ended": now(), "load_after": _load()}
 

@@ -8,12 +8,10 @@ Bounds: forward and backward at least 8 × mambapy; forward at least 5 × the re
 grows with an exponent of at most 1.1, the slope of a line through the logarithms.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import linear_regression
 
 import measure
 import scan_arms as arms
@@ -93,15 +91,10 @@ def scale(found: measure.Results, size: Mapping[str, int], lengths: Sequence[int
         runs[length] = partial(arms.training, arms.ours, x, torch.ones_like(x.u))
     seconds = measure.in_turns(runs, rounds=rounds, clock=time.process_time)
     about = f"exponent of time from {lengths[0]} to {lengths[-1]} steps"
-    exponents = [exponent(lengths, times) for times in zip(*seconds.values(), strict=True)]
+    exponents = [measure.exponent(lengths, times) for times in zip(*seconds.values(), strict=True)]
     found.bounded.append(measure.Figure("scan_exponent", exponents, most=MOST_EXPONENT, unit="", about=about))
     for length, run in runs.items():
         add_costs(found, str(length), seconds[length], run, about=f"ours, training, {length} steps")
-
-
-def exponent(lengths: Sequence[int], seconds: Sequence[float]) -> float:
-    """p of the power law length^p that fits best, in logarithms."""
-    return linear_regression([math.log(n) for n in lengths], [math.log(s) for s in seconds]).slope
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ rule board:
         json="results/{suite}/board-{board}/leaderboard.json",
         metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
+        gains=report(
+            "results/{suite}/board-{board}/gains.csv",
+            caption="captions/gains.rst",
+            category="{suite}",
+            labels={"what": "gains"},
+        ),
         costs=report(
             "results/{suite}/board-{board}/costs.csv",
             caption="captions/costs.rst",

@@ -17,9 +17,10 @@ from xdseg.backbones import images as drawing
 from xdseg.backbones.encoders import MapEncoder
 from xdseg.backbones.images import draw_image
 from xdseg.backbones.objective import MaskedImages, masked_error, random_mask
-from xdseg.backbones.pretrain import LARGEST, batches, pretrain, save, train
+from xdseg.backbones.pretrain import batches, pretrain, save, train
 from xdseg.backbones.pretrain import build as build_model
 from xdseg.backbones.recipes import recipe_fingerprint, record_path
+from xdseg.backbones.steps import LARGEST
 from xdseg.backbones.worlds import HUES, LENGTHS, WORLDS, assert_disjoint, draw_style, hue_gap
 from xdseg.cli import main
 from xdseg.data.streetworld.dice import Dice
@@ -287,7 +288,7 @@ DEFAULTS = sorted((ROOT / "backbones").glob("*.json"))
 def test_committed_default_is_the_recipes(record):
     """What lies in backbones/ was made by the recipe in params.yaml, and is the file that its record names."""
     said = json.loads(record.read_text())
-    settings = Backbone(**read_yaml(ROOT / "params.yaml")["backbones"][record.stem])
+    settings = parse(read_yaml(ROOT / "params.yaml")).backbones[record.stem]
     assert said["fingerprint"] == recipe_fingerprint(settings)
     weights = record.with_suffix(".safetensors")
     assert said["weights_sha256"] == file_digest(weights) and weights.stat().st_size <= LARGEST

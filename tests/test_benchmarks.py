@@ -32,6 +32,9 @@ SCRIPTS = {
     "eomt_ladder": {"eomt_S-256"},
     "tmt": {"clustering_loop", "clustering_exponent"},
     "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
+    "paper_size": {"gib_mfuser-eva", "gib_rein"},
+    "fuser_attention": {"exponent_training"},
+    "statistics_coverage": {"false_positives", "coverage_low", "coverage_high"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -51,6 +54,8 @@ def module(monkeypatch: pytest.MonkeyPatch):
     yield load
     for name in (
         "measure",
+        "device_costs",
+        "fuser_figure",
         "images",
         "dataset_arms",
         "dataset_project",
@@ -59,6 +64,7 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "ladder_scaling",
         "memory",
         "scan_arms",
+        "statistics_simulated",
     ):
         sys.modules.pop(name, None)
 
@@ -146,8 +152,114 @@ def test_scans_that_differ_are_not_compared(module, monkeypatch):
 
 def test_exponent_of_a_power_law(module):
     """By hand: time that doubles with the length has 1, that quadruples 2, that stays 0."""
-    exponent = module("selective_scan").exponent
+    exponent = module("measure").exponent
     assert [exponent((1, 2, 4), times) for times in ((3, 6, 12), (1, 4, 16), (5, 5, 5))] == pytest.approx([1, 2, 0])
+
+
+def test_attention_that_differs_is_not_compared(module, monkeypatch):
+    """The form with a matrix of all pairs gives what the fused kernel gives, or nothing is measured."""
+    fusers = module("fuser_attention")
+    cpu = fusers.torch.device("cpu")
+    made = fusers.arms(32, cpu)
+    fusers.check_equal(made, 32, cpu)
+    made[fusers.PLAIN].fused = fusers.arms(32, cpu)[fusers.ATTENTION].requires_grad_(False)
+    made[fusers.PLAIN].fused.attention.query.weight.mul_(2)
+    with pytest.raises(SystemExit, match="plain attention and the fused kernel differ"):
+        fusers.check_equal(made, 32, cpu)
+
+
+def test_crossing_by_hand(module):
+    """Ratios of 1/2, 2 and 8 cross 1 half-way between the first two lengths, in logarithms; the last one counts."""
+    crossing = module("fuser_attention").crossing
+    ours = dict.fromkeys((100, 400, 1600), 1.0)
+    assert crossing(ours, {100: 0.5, 400: 2.0, 1600: 8.0}) == pytest.approx(200)
+    assert crossing(ours, {100: 1.0, 400: 2.0, 1600: 8.0}) is None, "never slower"
+    assert crossing(ours, {100: 0.1, 400: 0.5, 1600: 0.9}) is None, "always slower"
+    assert crossing(ours, {100: 2.0, 400: 0.5, 1600: 2.0}) == pytest.approx(800)
+    assert crossing(ours, {100: 0.5, 400: 2.0}) == pytest.approx(200), "lengths that both have"
+
+
+def test_figure_of_fusers_is_the_same_twice(module, tmp_path):
+    """Byte for byte, as table, picture and drawing; one line of the table per row."""
+    figure = module("fuser_figure")
+    rows = [
+        figure.Row("cpu", "fp32", kind, arm, tokens, tokens / 3, 2.0 * tokens)
+        for kind in (figure.FORWARD, figure.TRAINING)
+        for arm in (figure.FUSER, figure.ATTENTION)
+        for tokens in (64, 128)
+    ]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        figure.save(rows, tmp_path / name / "out.json")
+    for ending in ("csv", "png", "svg"):
+        one, two = ((tmp_path / name / f"out.{ending}").read_bytes() for name in ("one", "two"))
+        assert one == two and one
+    lines = (tmp_path / "one/out.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(rows) and lines[1] == "cpu,fp32,forward,MVFuser,64,21.33,128.0"
+
+
+def test_scan_on_a_device_is_written_part_by_part(module, tmp_path, monkeypatch):
+    """Costs and parity of what runs; an arm that fails, and a part that fails, are told and the rest goes on."""
+    gpu, out = module("scan_gpu"), tmp_path / "out.json"
+
+    def fails(x):
+        raise RuntimeError("no\nkernel")
+
+    real = gpu.arms_for
+    monkeypatch.setattr(gpu, "arms_for", lambda length, missing: real(length, missing) | {"kernel": fails})
+    monkeypatch.setattr(gpu, "SHORT", (64, -1))
+    assert gpu.main(["--quick", "--out", str(out)]) == 0
+    told = json.loads(out.read_text())
+    assert [(part["dtype"], part["length"]) for part in told["parity"]] == [("fp32", 64), ("bf16", 64)]
+    arms = told["parity"][0]["arms"]
+    assert arms["chunked"]["within"] and arms["kernel"] == {"error": "RuntimeError: no kernel"}
+    assert arms["chunked"]["errors"].keys() == {"y", "last", "u", "dt", "A", "B", "C", "D", "delta_bias"}
+    assert told["training"][0]["arms"]["chunked"]["ms"] > 0 and told["training"][0]["arms"]["kernel"].keys() == {
+        "error"
+    }
+    assert "RuntimeError" in told["forward"][-1]["arms"]["error"], "a length of -1"
+
+
+def test_parity_sees_what_is_wrong(module):
+    """Outputs that are off by a half are not within, by just that."""
+    gpu = module("scan_gpu")
+    x = gpu.draw(32, dtype=gpu.torch.float32, device=gpu.torch.device("cpu"), batch=1, channels=4)
+
+    def halved(x):
+        y, last = gpu.ours(x, backend="streaming")
+        return y / 2, last
+
+    found = gpu.parity(x, {"halved": halved}, gpu.TOLERANCES["fp32"])["halved"]
+    assert not found["within"] and found["errors"]["y"]["relative"] == pytest.approx(0.5, rel=1e-3)
+    assert found["errors"]["u"]["relative"] == pytest.approx(0.5, rel=1e-3)
+    assert found["errors"]["last"]["relative"] < 1e-5
+
+
+def test_kernel_is_built_of_what_is_needed(module, tmp_path):
+    """Of the package the interface and what it imports; of the kernel two types, and B and C that change with time."""
+    build = module("build_mamba_scan")
+    source, out = tmp_path / "source", tmp_path / "out"
+    for name in (*build.MODULES, "__init__", "models/large"):
+        path = source / "mamba_ssm" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"name = {name!r}\n")
+    csrc = source / "csrc/selective_scan"
+    csrc.mkdir(parents=True)
+    switch = "BOOL_SWITCH(params.is_variable_B, kIsVariableB, [&] {\nBOOL_SWITCH(params.delta_softplus, kSoft, [&] {\n"
+    for name in ("selective_scan.cpp", "static_switch.h", "kernel.cuh", "selective_scan_fwd_fp16.cu"):
+        (csrc / name).write_text(switch)
+    build.write_package(source, out)
+    assert not (out / "mamba_ssm/__init__.py").read_text() and not (out / "mamba_ssm/models").exists()
+    assert (out / "mamba_ssm/ops/triton/layer_norm.py").read_text() and (out / "mamba_ssm/ops/__init__.py").exists()
+    sources = build.write_sources(csrc, out / "csrc")
+    assert [path.name for path in sources] == [
+        *("selective_scan.cpp", "not_built.cpp", "fwd_fp32.cu", "fwd_bf16.cu", "bwd_fp32.cu", "bwd_bf16.cu")
+    ]
+    assert (out / "csrc/kernel.cuh").read_text() == switch.replace("BOOL_SWITCH(params.is_v", "ONLY_TRUE(params.is_v")
+    assert "selective_scan_bwd_cuda<at::BFloat16, float>(SSMParamsBwd &" in sources[-1].read_text()
+    assert sources[1].read_text().count("TORCH_CHECK(false") == 8, "two directions of six pairs of types, but two"
+    with pytest.raises(SystemExit):
+        build.main([str(tmp_path), str(out)])
 
 
 def test_bare_workflow_has_the_same_rules():

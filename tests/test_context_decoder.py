@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xdseg.segmenters.foundation.context_decoder import ContextDecoder, CrossLayer, MTEnhancer
+from xdseg.segmenters.foundation.context_decoder import AttentionLayer, ContextDecoder, CrossLayer, Mamba, MTEnhancer
 from xdseg.settings.text import Text
 
 SMALL = Text(width=16, heads=2, states=4)
@@ -82,6 +82,34 @@ def test_first_copy_sees_no_image_and_last_all_of_it():
     for place, seen in ((0, 2), (NAMES - 1, NAMES + 1), (NAMES + TOKENS, NAMES + TOKENS + 2)):
         (gradient,) = torch.autograd.grad(fuser(sequence)[0, place].sum(), sequence)
         assert (gradient[0].abs().amax(1) > 0).nonzero().flatten().tolist() == list(range(seen))
+
+
+def test_halves_equal_the_plain_ones():
+    """`mamba`: what sees the image and the feed-forward network; `self-attention`: attention and that network."""
+    x, image = draws(NAMES, 16), draws(TOKENS, 16, seed=2)
+    mamba, attention = build(Mamba), build(AttentionLayer)
+    made = mamba.fuser(torch.cat([mamba.image_norm(x), image, mamba.image_norm(x)])[None])[0]
+    seen = x + made[:NAMES] + made[NAMES + TOKENS :]
+    torch.testing.assert_close(mamba(x[None], image[None])[0], seen + mamba.feedforward(mamba.feedforward_norm(seen)))
+    q, k, v = (attention.attention_norm(x) @ attention.attention.qkv.weight.T).split(16, dim=-1)
+    seen = x + attention.attention.proj(plain_attention(q, k, v, 2))
+    expected = seen + attention.feedforward(attention.feedforward_norm(seen))
+    torch.testing.assert_close(attention(x[None], image[None])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"), [("mt-enhancer", True), ("mamba", True), ("self-attention", False), ("cross-attention", True)]
+)
+def test_who_sees_the_image(kind, image):
+    """All kinds but attention among names alone, which has no parameters for it either; a name sees the others."""
+    torch.manual_seed(0)
+    decoder = ContextDecoder(EMBEDDING, SMALL.model_copy(update={"enhancer": kind})).eval()
+    names, seen = draws(1, NAMES, EMBEDDING).requires_grad_(), draws(1, TOKENS, EMBEDDING, seed=2).requires_grad_()
+    of_names, of_image = torch.autograd.grad(decoder(names, seen)[0, 1].sum(), (names, seen), allow_unused=True)
+    assert (of_image is not None and bool(of_image.any())) == image == (decoder.image is not None)
+    assert (of_names[0].abs().amax(1) > 0).tolist() == [True] * NAMES
+    parts = {"attention": kind != "mamba", "fuser": kind in ("mt-enhancer", "mamba")}
+    assert {part: hasattr(decoder.layers[0], part) for part in parts} == parts
 
 
 def test_share_of_the_image_in_the_text():

@@ -118,3 +118,35 @@ def test_a_suite_that_cannot_be_taken_over(like):
     suites = SUITES | {"three": {"kind": "public", "like": like, "classes": "cityscapes"}, "folder": {"kind": "folder"}}
     with pytest.raises(BadInput, match=f"suites.three.like: no suite '{like}' with domains; "):
         take_over_domains(suites)
+
+
+def test_a_segmenter_takes_over_settings():
+    """Another's kind and settings, merged at every depth; the other stays as it is."""
+    plain, settings = config(), config()
+    plain["segmenters"]["wide"] = {"kind": "deeplabv3plus", "decoder_channels": 48, "encoder": "resnet34"}
+    settings["segmenters"]["wide"] = {"like": "deeplabv3plus", "decoder_channels": 48, "encoder": "resnet34"}
+    kind, wide = parse(settings).component("segmenters", "wide")
+    assert (kind, wide.decoder_channels, wide.encoder) == ("deeplabv3plus", 48, "resnet34")
+    assert parse(settings).component("segmenters", "deeplabv3plus")[1].decoder_channels == 32
+    assert parse(settings).segmenters["wide"] == plain["segmenters"]["wide"]
+    nested = {"one": {"kind": "dacs", "views": {"blur_p": 0.1}}, "two": {"like": "one", "views": {"jitter_p": 0.3}}}
+    settings["adaptations"] = nested
+    assert parse(settings).component("adaptations", "two")[1].views.blur_p == 0.1
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"like": "deeplabv3"}, "segmenters.row.like: unknown 'deeplabv3'; did you mean 'deeplabv3plus'?"),
+        ({"like": "row"}, "segmenters.row.like: unknown 'row'"),
+        ({"like": "second"}, "segmenters.row.like: second is itself like deeplabv3plus; name that one"),
+        ({"like": "deeplabv3plus", "decoder_chanels": 3}, "segmenters.row.decoder_chanels: no such key"),
+    ],
+)
+def test_a_segmenter_that_cannot_be_taken_over(entry, message):
+    """One line that names the key."""
+    settings = config()
+    settings["segmenters"] |= {"second": {"like": "deeplabv3plus"}, "row": entry}
+    with pytest.raises(BadInput, match=r"^params: ") as error:
+        parse(settings)
+    assert message in str(error.value)

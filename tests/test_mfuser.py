@@ -11,10 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from xdseg.errors import BadInput
 from xdseg.segmenters import mvfuser
 from xdseg.segmenters.build import build_segmenter
+from xdseg.segmenters.foundation.streams import tapped
+from xdseg.segmenters.foundation.text_queries import GRID, JOINT, TEXT
 from xdseg.segmenters.ladder.deformable_attention import DeformableAttention
 from xdseg.segmenters.mfuser.fusers import Projected, create_fuser
-from xdseg.segmenters.mfuser.segmenter import GRID, JOINT, TEXT, MFuser
-from xdseg.segmenters.mfuser.streams import tapped
+from xdseg.segmenters.mfuser.segmenter import MFuser
 from xdseg.segmenters.scan import backends
 from xdseg.segmenters.vit import Tokens
 from xdseg.settings.mfuser import Fuser
@@ -357,7 +358,9 @@ def test_remainder_is_cut_or_padded():
         *({"fuser": {"kind": kind, "heads": 4}} for kind in (*KINDS[1:], "none")),
         *({"fuser": {"scan": scan}} for scan in ("both", "none")),
         {"fuser": {"order": "vlm-first", "double_dt_bias": False, "double_silu": False}},
-        {"text": {"enhancer": "none"}},
+        *({"streams": streams} for streams in ("vfm", "vlm")),
+        *({"streams": "vfm", "fuser": {"kind": kind, "heads": 4}} for kind in ("concat-attention", "none")),
+        *({"text": {"enhancer": kind}} for kind in ("none", "mamba", "self-attention")),
         {"text": {"enhancer": "cross-attention", "layers": 3}},
         {"decoder": {"text_attention": False}},
         {"neck": {"scaling": "bilinear"}},

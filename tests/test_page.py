@@ -71,28 +71,34 @@ def words(text: str) -> str:
 
 
 def test_gains_are_paired_and_count_what_both_have():
-    """fancy has 85 on a->b and no value on b->a, plain 70 and 60: +15 over one pair. plain names no row."""
-    rows = rank(collect(EXPECTED, RECORDS, suite="vessels", classes=CLASSES), CLASSES)
-    found = gains(rows, About(peers=PEERS))
+    """On a->b fancy's seeds 0 and 1 have 90 and 80, plain's 0 has 70: +20 on the seed that both have.
+
+    fancy lacks seed 0 on b->a, so that there is no mean over pairs. plain names no row.
+    """
+    cells = collect(EXPECTED, RECORDS, suite="vessels", classes=CLASSES)
+    found = gains(rank(cells, CLASSES), cells, About(peers=PEERS))
     assert set(found) == {"fancy"}
-    assert found["fancy"].mean == pytest.approx(0.15) and found["fancy"].better == 1
-    assert found["fancy"].by_pair == {("b", "a"): None, ("a", "b"): pytest.approx(0.15)}
+    assert found["fancy"].mean is None and found["fancy"].better == 1
+    assert found["fancy"].by_pair == {("b", "a"): None, ("a", "b"): pytest.approx(0.20)}
+    assert found["fancy"].lacking == ("b → a (seed 0 of fancy)",)
 
 
 def test_a_gain_is_against_the_host_else_the_floor_and_never_guessed():
     """A row that is not on the board cannot be compared with; an entered row names none."""
-    rows = rank(collect(EXPECTED, RECORDS, suite="vessels", classes=CLASSES), CLASSES)
-    assert gains(rows, About(peers={"fancy": {"floor": "plain"}}))["fancy"].role == "floor"
-    assert gains(rows, About(peers={"fancy": {"host": "absent", "floor": "plain"}})) == {}
+    cells = collect(EXPECTED, RECORDS, suite="vessels", classes=CLASSES)
+    rows = rank(cells, CLASSES)
+    assert gains(rows, cells, About(peers={"fancy": {"floor": "plain"}}))["fancy"].role == "floor"
+    assert gains(rows, cells, About(peers={"fancy": {"host": "absent", "floor": "plain"}})) == {}
     rows = [replace(row, origin="predictions") if row.method == "fancy" else row for row in rows]
-    assert gains(rows, About(peers=PEERS)) == {}
+    assert gains(rows, cells, About(peers=PEERS)) == {}
 
 
 def test_the_table_shows_means_gains_and_holes(tmp_path):
     """The incomplete row says so, where it is seen first and in its place."""
     text = words(page(tmp_path, about=About(peers=PEERS)))
     assert "fancy lacks a value on 1 of 2 pairs" in text and "b → a (seed 0)" in text
-    assert "fancy source no mean – +15.00 over plain 1 of 1 1/2 2" in text
+    assert "fancy source no mean – – – 1/2 2" in text
+    assert "fancy over plain – – – – – – – fancy lacks b → a (seed 0 of fancy)" in text
     assert "plain source 65.00 40.00 – – 2/2 1 12.35" in text
     assert "cells scored 5 of 6" in text
 
@@ -475,7 +481,7 @@ def test_templates_are_packaged():
 def test_every_caption_of_the_report_is_there():
     """Snakemake reads them only when a report is asked for, so a missing one would show late."""
     named = re.findall(r'"(captions/[^"]+)"', (ROOT / "pipeline/report.smk").read_text())
-    assert len(named) == 6 and {path.name for path in (ROOT / "pipeline/captions").iterdir()} == {
+    assert len(named) == 7 and {path.name for path in (ROOT / "pipeline/captions").iterdir()} == {
         Path(name).name for name in named
     }
 

@@ -31,7 +31,7 @@ from xdseg.settings.tmt import Tmt as Settings
 from xdseg.training.checkpoint import load_segmenter
 from xdseg.training.loop import Run
 
-ATTENTIVE = ("daformer", "eomt", "vit-mask2former", "foundation", "mfuser")
+ATTENTIVE = ("daformer", "eomt", "vit-mask2former", "foundation", "mfuser", "tqdm")
 SMALL = {"acte": {"width": 32, "hidden": 32}}
 
 

@@ -17,7 +17,7 @@ from xdseg.cli import main
 
 pytestmark = pytest.mark.slow
 
-SCORES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "heatmap.png")
+SCORES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "gains.csv", "heatmap.png")
 TIMEOUT = 300  # seconds that nothing here comes near, so that a hang is a failure
 
 

@@ -19,6 +19,12 @@ TINY_CLIP = {  # a model of open_clip with the eight blocks of the vision model 
     "text_cfg": {"context_length": 16, "width": 16, "heads": 2, "layers": 2},
     "vocabulary": [0, 736, 1746, 1901, 49406, 49407],  # padding, red, blue, green, start, end
 }
+SENTENCES = [320, 539, 3772, 31832]  # a, of, clean, origami: what tqdm's fixed sentences say besides
+TALKING_CLIP = TINY_CLIP | {"vocabulary": sorted(TINY_CLIP["vocabulary"] + SENTENCES)}
+SMALL_DECODER = {
+    **{"dim": 32, "heads": 2, "pixel_layers": 1, "pixel_feedforward": 32},
+    **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
+}
 SMALL = {  # others are small by default
     "daformer": {"encoder": "mit_b0", "channels": 16, "dilations": (1, 2, 3)},
     "deeplabv2": {"encoder": "resnet18", "auxiliary": True},
@@ -48,12 +54,17 @@ SMALL = {  # others are small by default
         "remainder": "pad",
         "neck": {"width": 16},
         "text": {"contexts": 2, "width": 16, "heads": 2},
-        "decoder": {
-            **{"dim": 32, "heads": 2, "pixel_layers": 1, "pixel_feedforward": 32},
-            **{"decoder_layers": 3, "decoder_feedforward": 32, "loss": {"points": 64}},
-        },
+        "decoder": SMALL_DECODER,
     },
     "segformer": {"encoder": "mit_b0", "channels": 16},
+    "tqdm": {
+        "vlm": {"model": TALKING_CLIP},
+        "remainder": "pad",
+        "neck": {"width": 16},
+        "text": {"contexts": 2, "width": 16, "heads": 2},
+        "tuning": {"kind": "full", "lr_factor": 1},
+        "decoder": SMALL_DECODER,
+    },
     "vit-mask2former": {
         **{"encoder": "xdseg_vit_tiny_patch8", "patch": None, "adapter_stem": 8, "adapter_ratio": 0.25},
         **{"dim": 32, "heads": 2, "queries": 6, "pixel_layers": 1, "pixel_feedforward": 32},

@@ -156,17 +156,22 @@ class Context:
 
 
 def _described(registry: Any, kind: str, settings: Settings) -> dict[str, Any]:
-    described = {"kind": kind, "version": registry[kind].version, "settings": _with_contents(settings.identity())}
+    described = {"kind": kind, "version": registry[kind].version, "settings": _with_contents(settings.identity(), kind)}
     inner = getattr(settings, INNER, None)
     if not isinstance(inner, Wrapped):
         return described
     return described | {INNER: {"kind": inner.kind, "version": SEGMENTERS[inner.kind].version}}
 
 
-def _with_contents(identity: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which a file is what is in it, wherever it lies; those of an inner segmenter and of encoders too."""
-    found = {key: weights_identity(identity[key]) for key in ("weights", "delta") if identity.get(key)}
-    found |= {key: _with_contents(identity[key]) for key in PARTS if isinstance(identity.get(key), dict)}
+def _with_contents(identity: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """Settings in which a file is what is in it, wherever it lies; those of an inner segmenter and of encoders too.
+
+    `where` is what errors call the settings.
+    """
+    files = [key for key in ("weights", "delta") if identity.get(key)]
+    found = {key: weights_identity(identity[key], where=f"{where}.{key}") for key in files}
+    parts = [key for key in PARTS if isinstance(identity.get(key), dict)]
+    found |= {key: _with_contents(identity[key], f"{where}.{key}") for key in parts}
     if str(identity.get("model", "")).endswith(CONFIG):
         found["model"] = model_config(identity["model"])
     return identity | found

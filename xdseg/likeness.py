@@ -1,4 +1,5 @@
-"""`like: NAME`: a method takes over the settings of another row, a public suite the domains of another suite.
+"""`like: NAME`: a method takes over the settings of another row, a segmenter or adaptation those of another one, a
+public suite the domains of another suite.
 
 Where the row names a segmenter, the rows of the other that stand for comparison and start take that segmenter's name:
 `floor: source-only` of the row taken over becomes `floor: source-only-eomt`. So only rows of bare names, those of the
@@ -60,3 +61,26 @@ def _with_domains(name: str, own: Any, suites: dict[str, Any]) -> Any:
             f"params: suites.{name}.like: no suite {own['like']!r} with domains; {suggest(own['like'], known)}"
         )
     return own | {"domains": merge(taken["domains"], own.get("domains") or {})}
+
+
+def take_over_settings(parts: Any, kind: str) -> Any:
+    """Segmenters or adaptations by name, as in params.yaml, with every `like` replaced by what it stands for.
+
+    Maps merge at every depth, and what an entry says itself counts. Anything malformed is left for the check of
+    settings to name. Raises BadInput for an entry that is not there, or is itself like another.
+    """
+    if not isinstance(parts, dict):
+        return parts
+    return {name: _with_settings(name, own, parts, kind) for name, own in parts.items()}
+
+
+def _with_settings(name: str, own: Any, parts: dict[str, Any], kind: str) -> Any:
+    if not isinstance(own, dict) or own.get("like") is None:
+        return own
+    like = own["like"]
+    if like == name or not isinstance(parts.get(like), dict):
+        known = [other for other in parts if other != name]
+        raise BadInput(f"params: {kind}.{name}.like: unknown {like!r}; {suggest(str(like), known)}")
+    if parts[like].get("like") is not None:
+        raise BadInput(f"params: {kind}.{name}.like: {like} is itself like {parts[like]['like']}; name that one")
+    return merge(parts[like], {key: value for key, value in own.items() if key != "like"})

@@ -18,10 +18,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xdseg.compatibility import check_methods
 from xdseg.errors import BadInput, suggest
-from xdseg.likeness import take_over, take_over_domains
+from xdseg.likeness import take_over, take_over_domains, take_over_settings
 from xdseg.merging import merge
 from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
-from xdseg.settings.backbones import Backbone
+from xdseg.settings.backbones import Recipe
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference, Scoring
 from xdseg.settings.methods import Grid, Method, Protocol
@@ -39,9 +39,9 @@ class Params(Settings):
 
     plugins: tuple[str, ...] = Field((), description="modules that register segmenters and adaptations")
     suites: dict[str, Suite]
-    segmenters: dict[str, dict[str, Any]] = Field(description="name: {kind: ..., settings}")
-    adaptations: dict[str, dict[str, Any]] = Field({}, description="name: {kind: ..., settings}")
-    backbones: dict[str, Backbone] = Field({}, description="recipes of small pre-trained encoders")
+    segmenters: dict[str, dict[str, Any]] = Field(description="name: {kind: ..., settings}, or {like: name, changes}")
+    adaptations: dict[str, dict[str, Any]] = Field({}, description="name: {kind: ..., settings}, or likewise")
+    backbones: dict[str, Recipe] = Field({}, description="recipes of small pre-trained encoders")
     methods: dict[str, Method]
     protocols: dict[str, Protocol]
     grid: Grid
@@ -89,9 +89,10 @@ def _faults(error: ValidationError, model: type[BaseModel], where: str) -> Itera
 
 
 def _file_keys(location: tuple) -> list[str]:
-    """pydantic's location without the tag of a suite's kind, which it holds and the file does not."""
+    """pydantic's location without the tag of an entry's kind, which it holds and the file does not."""
     keys = [str(part) for part in location]
-    return keys[:2] + keys[3:] if keys[:1] == ["suites"] and len(keys) > len(("suites", "name", "kind")) else keys
+    tagged = keys[:1] in (["suites"], ["backbones"]) and len(keys) > len(("suites", "name", "kind"))
+    return keys[:2] + keys[3:] if tagged else keys
 
 
 def _shown(value: Any) -> str:
@@ -149,6 +150,7 @@ def parse(config: dict[str, Any]) -> Params:
         except Exception as error:  # whatever a module can raise while it is imported
             raise BadInput(f"params: plugins: cannot import {module!r}: {type(error).__name__}: {error}") from None
     config = config | {"methods": take_over(config.get("methods")), "suites": take_over_domains(config.get("suites"))}
+    config |= {kind: take_over_settings(config[kind], kind) for kind in ("segmenters", "adaptations") if kind in config}
     params: Params = checked(Params, config, "")
     _check_names(params)
     _check_references(params)

@@ -21,8 +21,8 @@ BESIDE = ("preprocess_cfg", "vocabulary")  # what such a file may say besides
 DIGEST = "weights_sha256"
 
 
-def weights_identity(weights: str) -> str:
-    """Digest of a weights file, or the name of published weights.
+def weights_identity(weights: str, *, where: str = "weights") -> str:
+    """Digest of a weights file, or the name of published weights; `where` is the setting's name.
 
     Raises BadInput if there is neither the file nor a record of it.
     """
@@ -32,7 +32,9 @@ def weights_identity(weights: str) -> str:
     if (said := recorded(path)) is not None:
         return said
     if not path.is_file():
-        raise BadInput(f"params: segmenters: weights {weights}: no such file; name a file, or `imagenet`")
+        published = " or ".join(f"`{name}`" for name in PUBLISHED)
+        mend = f"name a file, or what the kind can fetch: {published}"
+        raise BadInput(f"params: segmenters: {where}: {weights}: no such file; {mend}")
     found = path.stat()
     return _digest(path, found.st_mtime_ns, found.st_size)
 

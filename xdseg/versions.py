@@ -25,7 +25,8 @@ LOCK = PACKAGE.parent / "tests" / "versions.lock"
 VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
-    "board": 3,
+    "backbones clip": 1,
+    "board": 4,
     "contract": 1,
     "datasets": 1,
     "inference": 1,
@@ -44,6 +45,7 @@ FOUNDATION_SOURCES = (
     *(f"segmenters/{name}.py" for name in (*MASK_SOURCES, "dense", "weights")),
     *("segmenters/foundation/*.py", "segmenters/ladder/*.py", "segmenters/eomt_weights/*.py"),
     *(f"settings/{name}.py" for name in ("encoders", "mask2former", "mask_loss", "neck", "query_decoder", "text")),
+    "settings/text_queries.py",
 )
 
 SOURCES = {
@@ -53,7 +55,8 @@ SOURCES = {
         *("evaluation/sizes.py", "settings/sizes.py"),
     ),
     "backbones": ("backbones/*.py", "settings/backbones.py"),
-    "board": ("reporting/*.py", "reporting/templates/*"),
+    "backbones clip": ("backbones/clip/*.py", "settings/clip.py"),
+    "board": ("reporting/*.py", "reporting/statistics/*.py", "reporting/templates/*"),
     "contract": (
         "adaptations/build.py",
         "segmenters/build.py",
@@ -152,6 +155,11 @@ SOURCES = {
         *("segmenters/mfuser/*.py", "segmenters/mvfuser.py", "segmenters/scan/*.py", "settings/mfuser.py"),
     ),
     "segmenter segformer": ("segmenters/segformer.py", *MIT_SOURCES),
+    "segmenter tqdm": (
+        *FOUNDATION_SOURCES,
+        *("segmenters/tqdm.py", "segmenters/mvfuser.py", "segmenters/scan/*.py"),
+        *("settings/tqdm.py", "settings/tunings.py"),
+    ),
     "segmenter vit-mask2former": (
         *(f"segmenters/{name}.py" for name in MASK_SOURCES),
         *("segmenters/ladder/*.py", "settings/ladder.py", "settings/mask2former.py", "settings/mask_loss.py"),

@@ -24,6 +24,8 @@ from xdseg.segmenters.encoders import fill
 from xdseg.training import device as devices
 from xdseg.training.streams import generator, global_draws
 
+Maps = nn.Module  # of normalised images (B, 3, H, W), maps (B, C_i, H / s_i, W / s_i)
+
 STRIDE = 4  # pixels per cell of the grid
 NO_CLASS = 255
 
@@ -46,9 +48,15 @@ def probe(encoder: str, weights: Path | None, *, seed: int, settings: Probe, sce
 
     Raises BadInput for a file that is missing or of another network.
     """
-    with devices.reproducible(), torch.no_grad(), global_draws(seed, "probe init", 0):
+    with devices.reproducible(), global_draws(seed, "probe init", 0):
         model = MapEncoder(encoder)
         fill(model.network, weights and str(weights), name=encoder, segmenter="probe")
+    return probe_maps(model, settings=settings, scenes=scenes)
+
+
+def probe_maps(model: Maps, *, settings: Probe, scenes: Streetworld) -> dict[str, float]:
+    """MIoU in [0, 1] by target domain, of anything that makes maps of images."""
+    with devices.reproducible(), torch.no_grad():
         model.eval()
         features, labels = sample(model, settings, scenes)
         mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
@@ -56,7 +64,7 @@ def probe(encoder: str, weights: Path | None, *, seed: int, settings: Probe, sce
     return {target: score(model, classifier, (mean, spread), target, settings, scenes) for target in settings.targets}
 
 
-def grid(model: MapEncoder, image: np.ndarray) -> Tensor:
+def grid(model: Maps, image: np.ndarray) -> Tensor:
     """All maps of an image (H, W, 3) at stride 4, (H / 4 * W / 4, C); sides must be multiples of 32."""
     maps = model(normalise(image_tensor(image)[None].float()))
     size = (image.shape[0] // STRIDE, image.shape[1] // STRIDE)
@@ -69,7 +77,7 @@ def cell_labels(labels: np.ndarray) -> np.ndarray:
     return labels[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
 
 
-def sample(model: MapEncoder, settings: Probe, scenes: Streetworld) -> tuple[Tensor, Tensor]:
+def sample(model: Maps, settings: Probe, scenes: Streetworld) -> tuple[Tensor, Tensor]:
     """Features (N, C) and classes (N,) of random labelled cells; which ones depends on no encoder."""
     features, labels = [], []
     for index, (image, truth) in enumerate(drawn(scenes, settings.domain, "train", settings.train)):
@@ -107,7 +115,7 @@ def fit(features: Tensor, labels: Tensor, settings: Probe) -> nn.Linear:
 
 @torch.no_grad()
 def score(
-    model: MapEncoder,
+    model: Maps,
     classifier: nn.Linear,
     standard: tuple[Tensor, Tensor],
     target: str,

@@ -8,6 +8,8 @@ from xdseg.files import write_text
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import cells_csv, collect
 from xdseg.reporting.costs import costs_csv
+from xdseg.reporting.gains import gains
+from xdseg.reporting.gains_table import gains_csv
 from xdseg.reporting.heatmap import save_heatmap
 from xdseg.reporting.leaderboard import leaderboard_csv, leaderboard_json, metrics_json, rank
 from xdseg.reporting.page import leaderboard_md
@@ -23,22 +25,24 @@ def build_board(
     out: Path,
     about: About | None = None,
 ) -> None:
-    """Write into `out` cells.csv, leaderboard.{csv,json,md}, metrics.json, costs.csv, heatmap.png and index.html.
+    """Write into `out` cells.csv, leaderboard.{csv,json,md}, metrics.json, {gains,costs}.csv, heatmap.png, index.html.
 
     Each is written atomically. `expected` lists every cell that the grid wants, in its order, as method, setting,
     source (`a+b`), target, seed; `records` those that exist, in any order, and entered rows; `about` is what the page
     says beyond them. The same cells give the same bytes. Raises BadInput if a record does not belong to the board.
     """
     cells = collect(expected, records, suite=suite, classes=classes)
-    rows = rank(cells, classes)
+    rows, about = rank(cells, classes), about or About()
+    found = gains(rows, cells, about)
     texts = {
         "cells.csv": cells_csv(cells, classes),
         "leaderboard.csv": leaderboard_csv(rows, classes),
         "leaderboard.json": leaderboard_json(rows, classes),
         "metrics.json": metrics_json(rows),
-        "leaderboard.md": leaderboard_md(rows, cells, suite=suite, classes=classes),
+        "leaderboard.md": leaderboard_md(rows, cells, found, suite=suite, classes=classes),
+        "gains.csv": gains_csv(found),
         "costs.csv": costs_csv(cells),
-        "index.html": index_html(rows, cells, suite=suite, classes=classes, about=about or About()),
+        "index.html": index_html(rows, cells, found, suite=suite, classes=classes, about=about),
     }
     for name, text in texts.items():
         write_text(out / name, text)

@@ -1,10 +1,23 @@
-"""Gains: what a row has over the row it names, pair by pair."""
+"""Gains: what a row has over the row it names, pair by pair and over the pairs, with its uncertainty."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from xdseg.reporting.about import About
+from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.leaderboard import Row, mean
+from xdseg.reporting.statistics.closed import gap_closed
+from xdseg.reporting.statistics.clusters import over_pairs
+from xdseg.reporting.statistics.estimate import Estimate
+from xdseg.reporting.statistics.hypotheses import holm, signed_ranks
+from xdseg.reporting.statistics.seeds import over_seeds, paired
+from xdseg.reporting.text import ARROW
+
+Pair = tuple[str, str]
+Values = Mapping[int, float | None]  # by seed, of the cells that the grid wants; None where one has no value
+Scored = Mapping[tuple[str, Pair], Values]  # by method and pair
+FEWEST_PAIRS = 2  # over which a gain is averaged; on one pair it is averaged over seeds
 
 
 @dataclass(frozen=True)
@@ -13,17 +26,40 @@ class Gain:
 
     against: str
     role: str  # host or floor
-    by_pair: Mapping[tuple[str, str], float | None]  # None where either has no value
+    by_seed: Mapping[Pair, Mapping[int, float]]  # every pair of the board: seeds that have a value in both rows
+    lacking: tuple[str, ...] = ()  # cells that one of the rows lacks, in words
+    holm: float | None = None  # p of the estimate, adjusted over the methods of the board
+    closed: float | None = None  # share of the gap from floor to ceiling
+    not_closed: str = ""  # why there is none, if the row names both
+
+    @cached_property
+    def by_pair(self) -> dict[Pair, float | None]:
+        """Mean over the seeds that both rows have; None without one."""
+        return {pair: mean(values.values()) for pair, values in self.by_seed.items()}
 
     @property
     def values(self) -> list[float]:
-        """Differences on the pairs that both have."""
+        """Gains on the pairs that both have."""
         return [value for value in self.by_pair.values() if value is not None]
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Mean over the pairs of the board, over the seeds if it has one pair; none where either row lacks a cell."""
+        if self.lacking:
+            return Estimate(None, len(self.values), "pairs", reason=f"lacks {'; '.join(self.lacking)}")
+        if len(self.by_seed) < FEWEST_PAIRS:
+            return over_seeds([value for values in self.by_seed.values() for value in values.values()])
+        return over_pairs(self.by_pair)
 
     @property
     def mean(self) -> float | None:
-        """Mean over the pairs that both have; None if they share none."""
-        return mean(self.values)
+        """Mean over the pairs of the board; None where either row lacks a cell."""
+        return self.estimate.mean
+
+    @property
+    def wilcoxon(self) -> float | None:
+        """p of Wilcoxon's test over the pairs, as if they were independent."""
+        return None if self.lacking or len(self.by_seed) < FEWEST_PAIRS else signed_ranks(self.values)
 
     @property
     def better(self) -> int:
@@ -31,17 +67,60 @@ class Gain:
         return sum(value > 0 for value in self.values)
 
 
-def gains(rows: Sequence[Row], about: About) -> dict[str, Gain]:
-    """By method, of those whose host (else floor) has a row on this board."""
-    by_method = {row.method: row for row in rows}
-    found = {}
+def gains(rows: Sequence[Row], cells: Sequence[TableCell], about: About) -> dict[str, Gain]:
+    """By method, of those whose host (else floor) has a row on this board, in the order of the rows."""
+    known, found, scored = {row.method for row in rows}, {}, _by_seed(cells)
     for row in rows:
         peer = about.peer(row.method)
-        if peer and peer[0] in by_method and not row.entered:
-            other = by_method[peer[0]].by_pair
-            found[row.method] = Gain(*peer, {pair: _less(row.by_pair[pair], other[pair]) for pair in row.by_pair})
+        if peer and peer[0] in known and not row.entered:
+            found[row.method] = _with_gap(against(row.method, peer, row.by_pair, scored), row.method, scored, about)
+    adjusted = holm({method: gain.estimate.p for method, gain in found.items() if gain.estimate.p is not None})
+    return {method: replace(gain, holm=adjusted.get(method)) for method, gain in found.items()}
+
+
+def against(method: str, peer: tuple[str, str], pairs: Iterable[Pair], scored: Scored) -> Gain:
+    """`method` against the named row on `pairs`: differences of equal pair and seed.
+
+    Seeds that the grid wants of one row alone do not count; of those that it wants of both, none may lack.
+    """
+    by_seed, lacking = {}, []
+    for pair in pairs:
+        own, other = (scored.get((name, pair), {}) for name in (method, peer[0]))
+        by_seed[pair] = paired(_valued(own), _valued(other))
+        if lacks := _lacking({method: own, peer[0]: other}):
+            lacking.append(f"{f' {ARROW} '.join(pair)} ({', '.join(lacks)})")
+    return Gain(*peer, by_seed, tuple(lacking))
+
+
+def _by_seed(cells: Sequence[TableCell]) -> Scored:
+    found: dict[tuple[str, Pair], dict[int, float | None]] = {}
+    for cell in cells:
+        found.setdefault((cell.method, cell.pair), {})[cell.seed] = cell.miou
     return found
 
 
-def _less(value: float | None, other: float | None) -> float | None:
-    return None if value is None or other is None else value - other
+def _valued(values: Values) -> dict[int, float]:
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def _lacking(values: Mapping[str, Values]) -> list[str]:
+    """What keeps two rows from having the same cells on a pair."""
+    if empty := [name for name, seeds in values.items() if not seeds]:
+        return [f"no such cell of {name}" for name in empty]
+    both = sorted(set.intersection(*({*seeds} for seeds in values.values())))
+    lacks = [f"seed {seed} of {name}" for name in values for seed in both if values[name][seed] is None]
+    return lacks if both else ["no seed in common"]
+
+
+def _with_gap(gain: Gain, method: str, scored: Scored, about: About) -> Gain:
+    """The gain with the share of the gap that the method closes, where the board has its floor and its ceiling."""
+    floor, ceiling = (about.peers.get(method, {}).get(role) for role in ("floor", "ceiling"))
+    if not floor or not ceiling:
+        return gain
+    own, gap = (against(name, (floor, "floor"), gain.by_seed, scored) for name in (method, ceiling))
+    if own.lacking or gap.lacking:
+        return replace(gain, not_closed=f"gap lacks {'; '.join(own.lacking or gap.lacking)}")
+    if [*map(list, own.by_seed.values())] != [*map(list, gap.by_seed.values())]:
+        return replace(gain, not_closed=f"{method} and {ceiling} have other seeds in common with {floor}")
+    closed, reason = gap_closed(own.mean, gap.estimate)
+    return replace(gain, closed=closed, not_closed=reason)

@@ -1,9 +1,12 @@
 """The leaderboard as a page: the table, what its numbers mean, what is missing, what must be known."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.gains import Gain
+from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
 from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
 from xdseg.reporting.text import ARROW, escaped, percent
 from xdseg.reporting.uninformative import map_warnings
@@ -15,13 +18,21 @@ RULES = {
 }
 
 
-def leaderboard_md(rows: Sequence[Row], cells: Sequence[TableCell], *, suite: str, classes: tuple[str, ...]) -> str:
-    """A Markdown page of the board; it links to heatmap.png beside it."""
+def leaderboard_md(
+    rows: Sequence[Row],
+    cells: Sequence[TableCell],
+    found: Mapping[str, Gain],
+    *,
+    suite: str,
+    classes: tuple[str, ...],
+) -> str:
+    """A Markdown page of the board; it links to heatmap.png beside it. `found` are its gains."""
     parts = [
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
         meaning(cells),
         f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
+        *_gains(found),
         *_section("Missing", missing(rows, cells)),
         *_section("Notes", notes(rows, cells)),
     ]
@@ -38,6 +49,19 @@ def _table(rows: Sequence[Row], last: str | None) -> Iterator[str]:
         name = escaped(row.method) + (f" {FLAG}" if row.entered else "")
         numbers = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
         yield _line([name, escaped(row.setting), *numbers, row.scored, str(row.seeds), millions(row.parameters)])
+
+
+def _gains(found: Mapping[str, Gain]) -> Iterator[str]:
+    """The table of gains, what it means, and why something in it is blank."""
+    if not found:
+        return
+    yield f"## Gains\n\n{MEANING}"
+    header = ["method", "against", "gain", "95 % interval", "of", "p, Holm", "p, Wilcoxon (independent pairs)"]
+    header += ["detectable", "better", "gap closed (%)"]
+    ruled = ["---", "---", "---:", "---:", "---", *["---:"] * 5]
+    yield "\n".join(map(_line, (header, ruled, *(map(escaped, astuple(line)) for line in gain_lines(found)))))
+    if blank := [f"- {escaped(methods)}: {escaped(reason)}" for methods, reason in gain_notes(found)]:
+        yield "\n".join(blank)
 
 
 def _line(columns: Sequence[str]) -> str:

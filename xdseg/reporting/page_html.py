@@ -4,7 +4,7 @@ Equal rows and cells give equal bytes: nothing in it tells when or where it was 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from markupsafe import Markup
 from xdseg.panels import colours
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
-from xdseg.reporting.gains import Gain, gains
+from xdseg.reporting.gains import Gain
+from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes, signed
 from xdseg.reporting.leaderboard import Row, last_class, mean, millions
 from xdseg.reporting.page import FLAG, meaning, missing, notes
 from xdseg.reporting.page_cards import Cards, card_name, flattened
@@ -33,6 +34,7 @@ FILES = {  # beside the page
     "leaderboard.md": "the table as Markdown",
     "leaderboard.csv": "rows",
     "leaderboard.json": "rows with every pair",
+    "gains.csv": "gains with their intervals",
     "cells.csv": "every cell with its fingerprints",
     "costs.csv": "costs of every cell",
     "heatmap.png": "the map as a picture",
@@ -40,9 +42,15 @@ FILES = {  # beside the page
 
 
 def index_html(
-    rows: Sequence[Row], cells: Sequence[TableCell], *, suite: str, classes: tuple[str, ...], about: About
+    rows: Sequence[Row],
+    cells: Sequence[TableCell],
+    found: Mapping[str, Gain],
+    *,
+    suite: str,
+    classes: tuple[str, ...],
+    about: About,
 ) -> str:
-    """The page of a board. Raises BadInput if a panel cannot be read."""
+    """The page of a board; `found` are its gains. Raises BadInput if a panel cannot be read."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -51,7 +59,6 @@ def index_html(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found = gains(rows, about)
     places = {method: number for number, method in enumerate(dict.fromkeys(cell.method for cell in cells))}
     shown, left_out = panels(cells, about)
     return environment.get_template("index.html.j2").render(
@@ -67,6 +74,9 @@ def index_html(
         lacking={row.method: list(row.by_pair.values()).count(None) for row in rows},
         last=last_class(classes),
         rows=[_row(row, cells, found.get(row.method), places[row.method]) for row in rows],
+        gains=gain_lines(found),
+        gains_blank=gain_notes(found),
+        gains_meaning=MEANING,
         map=_map(rows, found),
         classes=_classes(rows, cells, classes, places),
         pairs=[f"{source} {ARROW} {target}" for source, target in rows[0].by_pair],
@@ -131,15 +141,7 @@ def _row(row: Row, cells: Sequence[TableCell], gain: Gain | None, colour: int) -
     }
 
 
-def signed(value: float | None, decimals: int = 2) -> str:
-    """A difference of fractions in points with its sign; a minus as wide as the plus; empty for None."""
-    if value is None:
-        return ""
-    text = f"{100 * value:+.{decimals}f}"
-    return text.replace("-", "−") if float(text) else text[1:]
-
-
-def _map(rows: Sequence[Row], found: dict[str, Gain]) -> dict[str, Any]:
+def _map(rows: Sequence[Row], found: Mapping[str, Gain]) -> dict[str, Any]:
     """The heat map: columns by target, and of each row its cells and its mean."""
     values = [value for row in rows for value in (*row.by_pair.values(), row.miou)]
     score, low, high = score_scale(values)
@@ -161,12 +163,11 @@ def _map(rows: Sequence[Row], found: dict[str, Gain]) -> dict[str, Any]:
     lines = []
     for row in rows:
         gain = found.get(row.method)
-        whole = gain and row.miou is not None and len(gain.values) == len(row.by_pair)  # as with the mean itself
         tiles = [
             tile(value, gain.by_pair[pair] if gain else None, card_name(row.method, *pair))
             for pair, value in row.by_pair.items()
         ]
-        lines.append({"row": row, "tiles": tiles, "mean": tile(row.miou, gain.mean if whole else None, None)})
+        lines.append({"row": row, "tiles": tiles, "mean": tile(row.miou, gain.mean if gain else None, None)})
     return {
         "targets": [(target, len(list(pairs))) for target, pairs in groupby(rows[0].by_pair, key=lambda pair: pair[1])],
         "pairs": list(rows[0].by_pair),

@@ -2,7 +2,8 @@
 
 An encoder, a tuning of it, a neck that makes maps of four strides of the patches behind four blocks, and Mask2Former's
 decoders with learnt queries. With Rein (Wei et al., CVPR 2024) its tokens make the queries, content and positions.
-VLTSeg (Hümmer et al., ACCV 2024) is EVA-02-CLIP tuned in full.
+VLTSeg (Hümmer et al., ACCV 2024) is EVA-02-CLIP tuned in full at a tenth of the learning rate, of which open_clip's
+files fill timm's encoder too; the neck, of which nothing was read, is a reconstruction.
 
 Departs from the released codes in this: class, register and patch tokens are timm's; the last norm, which the neck does
 not read, is frozen; no average of weights over the run (SoMA).

@@ -94,8 +94,15 @@ class Tokens:
 
 
 def embed(encoder: nn.Module, images: Tensor) -> Tokens:
-    """Prefix and patches of images (B, 3, H, W), with positions; whose sides are multiples of the patch."""
-    side = patch_side(encoder)
+    """Prefix and patches of images (B, 3, H, W), with positions.
+
+    Raises BadInput for images whose sides are no multiples of the patch.
+    """
+    side, (height, width) = patch_side(encoder), images.shape[-2:]
+    if height % side or width % side:
+        raise BadInput(
+            f"images of {height}x{width} pixels, for patches of {side}; take a crop whose sides {side} divides"
+        )
     placed = encoder._pos_embed(encoder.patch_embed(images))  # EVA's class returns the rotary embedding beside them
     x, rope = placed if isinstance(placed, tuple) else (placed, None)
     return Tokens(encoder.norm_pre(x), (images.shape[-2] // side, images.shape[-1] // side), rope)

@@ -1,10 +1,11 @@
 """Recipes of the small pre-trained encoders."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from xdseg.settings.base import Settings
+from xdseg.settings.clip import Clip
 from xdseg.settings.training import Share, Span, Training
 
 COARSEST = 32  # pixels per cell of the coarsest map of any encoder
@@ -45,3 +46,19 @@ class Backbone(Settings):
             if self.crop % side:
                 raise ValueError(f"crop {self.crop} is no multiple of {side}")
         return self
+
+
+def _kind(entry: Any) -> str:
+    """What a recipe is told by: its key `kind`, which those of masked image modelling do not have."""
+    said = entry.get("kind") if isinstance(entry, dict) else getattr(entry, "kind", None)
+    return "masked" if said is None else str(said)
+
+
+Recipe = Annotated[
+    Annotated[Backbone, Tag("masked")] | Annotated[Clip, Tag("clip")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_kind",
+        custom_error_message="no such kind; take clip, or leave kind out for masked image modelling",
+    ),
+]

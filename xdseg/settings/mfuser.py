@@ -1,16 +1,12 @@
 """Settings of MFuser (Zhang & Tan, CVPR 2025); defaults are those of its variant with EVA02-CLIP."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from xdseg.settings.base import Settings
-from xdseg.settings.encoders import VisionLanguageModel, VisionModel
-from xdseg.settings.neck import Neck
-from xdseg.settings.query_decoder import QueryDecoder
-from xdseg.settings.text import PixelText, Text
-
-Block = Annotated[int, Field(ge=0)]
+from xdseg.settings.encoders import VisionModel
+from xdseg.settings.text_queries import TextQueries
 
 
 class Fuser(Settings):
@@ -42,37 +38,19 @@ class Fuser(Settings):
     )
 
 
-class MFuser(Settings):
+class MFuser(TextQueries):
     """MFuser: two frozen encoders that a co-adapter connects, text queries, and tqdm's decoder."""
 
-    vfm: VisionModel = VisionModel()
-    vlm: VisionLanguageModel = VisionLanguageModel()
-    patch: int | None = Field(
-        None,
-        gt=0,
-        description="side of both encoders' patches, in pixels; null: the vision-language model's; published: 14 with "
-        "EVA-02, 16 with CLIP and SigLIP, resampled",
-    )
-    remainder: Literal["cut", "pad"] = Field(
-        "cut",
-        description="of sides that patches do not divide: the code ignores it and stretches what it predicts, "
-        "so that 8 of 512 pixels are not seen; `pad` takes multiples alone, and pads with 0 at test time",
-    )
-    taps: tuple[Block, Block, Block, Block] | None = Field(
-        None,
-        description="blocks, from 0, that the neck reads; null: at 1/3, 1/2, 2/3 and the end; 7, 11, 15, 23",
-    )
-    fused: bool = Field(
-        True, description="the encoders' attention as one kernel; false suits small images on a CPU, see EoMT's"
+    vfm: VisionModel = Field(VisionModel(), description="its patches are made to be the vision-language model's")
+    streams: Literal["both", "vfm", "vlm"] = Field(
+        "both",
+        description="encoders that see the image; one alone has a fuser of its own after each block, and what is said "
+        "of the other is not read, but for the texts, which are always the vision-language model's",
     )
     fuser: Fuser = Fuser()
-    neck: Neck = Neck()
-    text: Text = Text()
-    decoder: QueryDecoder = QueryDecoder()
-    pixel_text: PixelText = PixelText()
 
     @model_validator(mode="after")
-    def _queries_are_text(self) -> "MFuser":
-        if self.decoder.kind != "text":
-            raise ValueError("decoder.kind: MFuser's queries are class names; set text")
+    def _two_look_at_each_other(self) -> "MFuser":
+        if self.streams != "both" and self.fuser.kind == "bi-deformable-attention":
+            raise ValueError("fuser.kind: bi-deformable-attention is of two encoders; take another, or streams: both")
         return self

@@ -7,14 +7,18 @@ from pydantic import Field
 from xdseg.settings.base import Settings
 from xdseg.settings.dense import MeanOver
 
+Enhancer = Literal["mt-enhancer", "mamba", "self-attention", "cross-attention", "none"]
+
 
 class Text(Settings):
     """How class names become queries."""
 
     length: int = Field(5, ge=3, description="tokens of a class name, with start and end; published for Cityscapes: 5")
     contexts: int = Field(8, ge=0, description="learnt tokens before each name; published: 8 with EVA-02, else 5")
-    enhancer: Literal["mt-enhancer", "cross-attention", "none"] = Field(
-        "mt-enhancer", description="how names see the image; `cross-attention` is tqdm's, of which it has 3 layers"
+    enhancer: Enhancer = Field(
+        "mt-enhancer",
+        description="how names see the image; `mamba` and `self-attention` are the halves of MFuser's, the latter sees "
+        "no image; `cross-attention` is tqdm's, of which it has 3 layers",
     )
     layers: int = Field(1, gt=0)
     width: int = Field(256, gt=0)

@@ -1,11 +1,13 @@
-"""`xdseg pretrain NAME`, or the path of its record: encoders pre-trained on generated images.
+"""`xdseg pretrain NAME`, or the path of its record: models pre-trained on generated images.
 
 A path makes the files in results/, as rules do. A name also makes them the defaults in backbones/, which are committed
 and which `weights:` settings name.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from xdseg.backbones.recipes import COMMITTED, recipe, recipe_fingerprint, record_path, weights_path
 from xdseg.errors import BadInput
@@ -13,6 +15,8 @@ from xdseg.files import file_digest, temporary, write_json
 from xdseg.params import Params
 from xdseg.pretrained import recorded
 from xdseg.process import now, provenance, run_lock
+from xdseg.settings.backbones import Backbone
+from xdseg.settings.clip import Clip
 
 
 def pretrain(target: str, params: Params) -> None:
@@ -37,14 +41,21 @@ def _done(record: Path) -> bool:
 
 
 def _make(record: Path, name: str, params: Params) -> None:
-    from xdseg.backbones.pretrain import pretrain as run  # imports torch
-
     settings = recipe(params, name)
     fingerprint, started = recipe_fingerprint(settings), now()
-    made = run(settings, weights_path(record), runtime=params.runtime)
+    made = _run(settings)(settings, weights_path(record), runtime=params.runtime)
     environment = provenance() | {key: made.pop(key) for key in ("device", "torch")}
     contents = {"name": name, "fingerprint": fingerprint, "recipe": settings.model_dump(mode="json"), **made}
     write_json(record, contents | {"environment": environment | {"started": started, "ended": now()}})
+
+
+def _run(settings: Backbone | Clip) -> Callable[..., dict[str, Any]]:
+    """What trains a recipe of this kind; both import torch, and one of them open_clip."""
+    if isinstance(settings, Clip):
+        from xdseg.backbones.clip.pretrain import pretrain as run
+    else:
+        from xdseg.backbones.pretrain import pretrain as run
+    return run
 
 
 def _publish(record: Path) -> None:

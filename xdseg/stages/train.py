@@ -14,6 +14,7 @@ from xdseg.training.job import Split, TrainingJob
 from xdseg.workflow import cache_path
 
 RECEIPT, WEIGHTS = "run.json", "weights.safetensors"
+RAN_ON = ("device", "precision", "torch", "scan")  # the last of a network with a selective scan alone
 
 
 def train(receipt: Path, context: Context) -> None:
@@ -90,5 +91,5 @@ def make_receipt(run: Run, result: dict[str, Any]) -> dict[str, Any]:
         "weights": result["weights_sha256"],
         "model": {key: result[key] for key in ("parameters", "trainable")},
         "costs": {key: result[key] for key in ("steps", "train_seconds", "images_per_second", "peak_memory_mb")},
-        "environment": result["about"] | {key: result[key] for key in ("device", "precision", "torch")},
+        "environment": result["about"] | {key: result[key] for key in RAN_ON if key in result},
     }

@@ -11,7 +11,7 @@ from xdseg.tracking.wanted import Wanted, board
 
 TABLE = "leaderboard.json"
 CELLS = "cells.csv"
-FILES = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "costs.csv", "heatmap.png")
+FILES = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "gains.csv", "costs.csv", "heatmap.png")
 
 
 def wanted_board(name: str, suite: str) -> Wanted | None:

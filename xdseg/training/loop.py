@@ -15,6 +15,7 @@ from xdseg.data.loading import Batch, load
 from xdseg.errors import TrainingFailed
 from xdseg.process import now
 from xdseg.segmenters.build import build_segmenter
+from xdseg.segmenters.scan.resolved import scan_backends
 from xdseg.settings.runtime import Runtime
 from xdseg.training import device as devices
 from xdseg.training.checkpoint import finished, load_resume, save_resume, save_weights
@@ -34,7 +35,8 @@ def train(
     does not pass for their maker.
 
     Leaves weights.safetensors, training.json (what is returned) and curve.jsonl. Returns about, parameters, trainable,
-    steps, train_seconds, images_per_second, peak_memory_mb, device, precision, torch, fingerprint, weights_sha256.
+    steps, train_seconds, images_per_second, peak_memory_mb, device, precision, torch, fingerprint, weights_sha256; of a
+    network with a selective scan also `scan`, the code that ran it with the reason for it.
     Raises BadInput for what cannot be trained and TrainingFailed for a loss that is not finite.
     """
     if (report := finished(folder, job.fingerprint)) is not None:
@@ -57,6 +59,7 @@ class Run:
         segmenter = build_segmenter(
             job.segmenter, job.segmenter_settings, job.classes, seed=job.seed, parent=job.parent_weights
         )
+        self.scan = scan_backends(segmenter, self.device)
         adaptations = build_adaptations(job, segmenter.describe())
         recipe = job.training
         module = TrainStep(segmenter, adaptations, seed=job.seed, total=recipe.steps, supervision=recipe.supervision)
@@ -135,7 +138,7 @@ class Run:
             "device": devices.name(self.device),
             "precision": recipe.precision,
             "torch": torch.__version__,
-        }
+        } | ({"scan": self.scan} if self.scan else {})
         return save_weights(self.folder, self.module.inference_state(), report, fingerprint=self.job.fingerprint)
 
 

@@ -74,6 +74,7 @@ def encoder_state(encoder: nn.Module, state: State, *, origin: str) -> State:
         converted = import_module(type(encoder).__module__).checkpoint_filter_fn(dict(state), encoder)
     except RuntimeError as error:  # of shapes
         raise BadInput(f"{origin}: its positions or patches are those of another encoder; name it") from error
+    converted = {name: value for name, value in converted.items() if not name.startswith(CLASSIFIERS)}  # as CLIP's
     return converted | ({"pos_embed": positions} if kept else {})
 
 

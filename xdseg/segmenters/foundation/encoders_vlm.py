@@ -25,7 +25,7 @@ class VisionLanguage(nn.Module):
 
     def __init__(self, settings: Settings, *, patch: int | None, fused: bool, where: str) -> None:
         super().__init__()
-        self.settings, self.where = settings, where
+        self.settings, self.where, self.fused = settings, where, fused
         config = configuration(settings, where=where)
         model = built(config, where=where)
         self.visual, self.text = model.visual, model.text
@@ -49,9 +49,13 @@ class VisionLanguage(nn.Module):
     @property
     def tower(self) -> TimmTower | ClipTower:
         """The image tower."""
-        if self._trunk is not None:
-            return TimmTower(self._trunk, self.settings.positions, self.visual.head)
-        return ClipTower(self.visual, self.settings.positions, self.settings.class_token_twice)
+        return self.tower_of(self.visual)
+
+    def tower_of(self, visual: nn.Module) -> TimmTower | ClipTower:
+        """The image tower, or a copy of its network, as a tower."""
+        if (trunk := getattr(visual, "trunk", None)) is not None:
+            return TimmTower(trunk, self.settings.positions, visual.head)
+        return ClipTower(visual, self.settings.positions, self.settings.class_token_twice, self.fused)
 
     def _set_statistics(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """How images of ImageNet's mean and deviation become those of this model."""

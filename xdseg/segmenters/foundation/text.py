@@ -13,6 +13,7 @@ from xdseg.errors import BadInput
 from xdseg.segmenters.foundation.encoders_vlm import VisionLanguage
 
 CLIP = "ViT-B-16"  # has CLIP's tokenizer, which models have that are built from a configuration
+PLACE = "{}"  # of the name in a template
 POOLINGS = ("argmax", "eos", "last")
 
 Tokenize = Callable[..., Tensor]  # (texts, context_length=…) to (texts, context_length) int64
@@ -36,13 +37,16 @@ def tokenizer(model: VisionLanguage) -> Tokenize:
         raise BadInput(f"{model.where}.tokenizer: {said}; give the folder of a local copy") from error
 
 
-def name_tokens(model: VisionLanguage, classes: Sequence[str], *, length: int, where: str) -> Tensor:
+def name_tokens(
+    model: VisionLanguage, classes: Sequence[str], *, length: int, where: str, template: str = "{}"
+) -> Tensor:
     """Ids (K, length) of class names, as rows of the model's embedding; underscores are read as blanks.
 
-    Raises BadInput if a name is longer than `length`, with start and end, or has a token without an embedding.
+    Names stand at the braces of the template. Raises BadInput if one is longer than `length`, with start and end, or
+    has a token without an embedding.
     """
     tokenize, longest = tokenizer(model), model.text.context_length
-    names = [name.replace("_", " ") for name in classes]
+    names = [template.replace(PLACE, name.replace("_", " ")) for name in classes]
     with torch.device("cpu"):  # also where a network is only counted
         whole, cut = (tokenize(names, context_length=many) for many in (longest, length))
     for name, all_of_it, kept in zip(classes, whole, cut, strict=True):
@@ -80,22 +84,28 @@ class ClassNames(nn.Module):
 
     def forward(self, text: nn.Module) -> Tensor:
         """(K, E), of the frozen text tower."""
-        tokens = text.token_embedding(self.ids)  # (K, n, D)
-        learnt = self.contexts.expand(len(tokens), -1, -1)
-        x = torch.cat([tokens[:, :1], learnt, tokens[:, 1:]], dim=1)
-        length = x.shape[1]
-        mask = None if text.attn_mask is None else text.attn_mask[:length, :length]
-        x = text.ln_final(text.transformer(x + text.positional_embedding[:length], attn_mask=mask))
-        x = x[torch.arange(len(x), device=x.device), self._ends(text)]
-        projection = text.text_projection
-        if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Module) else x @ projection
+        return embeddings(text, self.ids, self.contexts)
 
-    def _ends(self, text: nn.Module) -> Tensor:
-        """Where in the sequence each name's embedding is read."""
-        ids, learnt = self.ids, len(self.contexts)
-        if text.pool_type == "last":
-            return ids.new_full((len(ids),), ids.shape[1] + learnt - 1)
-        ends = ids.argmax(1) if text.pool_type == "argmax" else (ids == text.eos_id).int().argmax(1)
-        return ends + learnt
+
+def embeddings(text: nn.Module, ids: Tensor, contexts: Tensor | None = None) -> Tensor:
+    """(K, E): what a text tower makes of tokens (K, n), with learnt ones (m, D) behind the first."""
+    x, learnt = text.token_embedding(ids), 0  # (K, n, D)
+    if contexts is not None:
+        learnt = len(contexts)
+        x = torch.cat([x[:, :1], contexts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
+    length = x.shape[1]
+    mask = None if text.attn_mask is None else text.attn_mask[:length, :length]
+    x = text.ln_final(text.transformer(x + text.positional_embedding[:length], attn_mask=mask))
+    x = x[torch.arange(len(x), device=x.device), _ends(text, ids, learnt)]
+    projection = text.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Module) else x @ projection
+
+
+def _ends(text: nn.Module, ids: Tensor, learnt: int) -> Tensor:
+    """Where in the sequence each name's embedding is read."""
+    if text.pool_type == "last":
+        return ids.new_full((len(ids),), ids.shape[1] + learnt - 1)
+    ends = ids.argmax(1) if text.pool_type == "argmax" else (ids == text.eos_id).int().argmax(1)
+    return ends + learnt

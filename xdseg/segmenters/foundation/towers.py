@@ -8,13 +8,14 @@ tokens before the frozen projection.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
 from xdseg.segmenters import vit
 from xdseg.segmenters.contract import Size
 from xdseg.segmenters.foundation.patches import placed
-from xdseg.segmenters.vit import Tokens
+from xdseg.segmenters.vit import Guided, Tokens
 from xdseg.settings.encoders import Resampling
 
 
@@ -35,6 +36,20 @@ def _patches(tokens: Tokens) -> Tensor:
     return tokens.x[:, tokens.before :]
 
 
+def merged(tokens: Tokens | None, other: Tokens | None) -> Tokens:
+    """Both, added, in the first's order; or the one that is there."""
+    if tokens is None or other is None:
+        return other if tokens is None else tokens
+    return Tokens(added(tokens, other), tokens.grid)
+
+
+def global_and_patches(tokens: Tokens) -> Tensor:
+    """(B, 1 + h w, D): the first token, or the mean of the patches where none stands in front; then the patches."""
+    patches = _patches(tokens)
+    front = tokens.x[:, :1] if tokens.before else patches.mean(1, keepdim=True)
+    return tokens.x if tokens.before == 1 else torch.cat([front, patches], dim=1)
+
+
 @dataclass(frozen=True)
 class TimmTower:
     """A plain transformer of timm; `head` is what open_clip puts behind it."""
@@ -50,9 +65,18 @@ class TimmTower:
         return self.trunk.embed_dim
 
     @property
+    def patch(self) -> int:
+        """Side of a patch in pixels, as images are cut, whatever the encoder's file has."""
+        return self.trunk.patch_embed.proj.kernel_size[0]
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """In their order."""
         return self.trunk.blocks
+
+    def heads(self, number: int) -> int:
+        """Of a block's attention."""
+        return self.blocks[number].attn.num_heads
 
     def embed(self, images: Tensor) -> Tokens:
         """Tokens before the first block, of images (B, 3, H, W) of whole patches."""
@@ -69,25 +93,26 @@ class TimmTower:
             x = torch.cat([*prefix, x], dim=1)
         return Tokens(trunk.norm_pre(x), grid, rotations(trunk, grid))
 
-    def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
-        """One block."""
+    def run(self, number: int, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
+        """One block, as `vit.run`."""
         return vit.run(self.trunk.blocks[number], tokens, mask)
 
     def normed(self, tokens: Tokens) -> Tokens:
         """After the last norm."""
         return Tokens(self.trunk.norm(tokens.x), tokens.grid)
 
-    def joint(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """[global | patches] (B, 1 + h w, E) beside the texts.
+    def joint(self, tokens: Tokens | None, other: Tokens | None = None) -> Tensor:
+        """[global | patches] (B, 1 + h w, E) beside the texts, of this encoder's tokens, another's, or their sum.
 
         EVA-02's head is a linear layer on its class token, and on each patch here; SigLIP's pools by attention, and
         each patch is its own query.
         """
-        x = added(self.normed(tokens), other)
+        both = merged(tokens and self.normed(tokens), other)
         if (pool := self.trunk.attn_pool) is not None:
+            x = _patches(both)
             found = torch.cat([pool(x)[:, None], attended(pool, x)], dim=1)
         else:
-            found = self.trunk.fc_norm(x)[:, _global_and_patches(tokens)]
+            found = self.trunk.fc_norm(global_and_patches(both))
         found = self.trunk.head(found)
         return found if self.head is None else self.head(found)
 
@@ -110,15 +135,21 @@ def attended(pool: nn.Module, x: Tensor) -> Tensor:
     q, k, v = (
         part.unflatten(2, (pool.num_heads, -1)).transpose(1, 2) for part in (pool.q(x), *pool.kv(x).chunk(2, -1))
     )
-    found = nn.functional.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
+    found = F.scaled_dot_product_attention(pool.q_norm(q), pool.k_norm(k), v)
     found = pool.proj(found.transpose(1, 2).flatten(2))
     return found + pool.mlp(pool.norm(found))
 
 
-def _global_and_patches(tokens: Tokens) -> Tensor:
-    """Which tokens these are: the first, and those behind the prefix."""
-    patches = torch.arange(tokens.before, tokens.x.shape[1], device=tokens.x.device)
-    return torch.cat([patches.new_zeros(1), patches])
+def plain_attention(attention: nn.MultiheadAttention, x: Tensor, mask: Tensor | Guided | None) -> Tensor:
+    """PyTorch's attention of tokens (B, T, D) to themselves, step by step, with factors where they are guided."""
+    given = mask if isinstance(mask, Guided) else Guided(mask)
+    parts = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = (part.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    shares = (logits if given.mask is None else logits + given.mask).softmax(-1).to(v.dtype)
+    v = v if given.values is None else v * given.values.to(v.dtype)
+    made = attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
+    return made if given.gate is None else made * given.gate.to(made.dtype)
 
 
 @dataclass(frozen=True)
@@ -128,6 +159,7 @@ class ClipTower:
     visual: nn.Module
     positions: Resampling
     class_token_twice: bool
+    fused: bool = True  # attention as one kernel, PyTorch's
     joins_normed = False  # the sum is normed
 
     @property
@@ -136,9 +168,18 @@ class ClipTower:
         return self.visual.conv1.out_channels
 
     @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.visual.conv1.kernel_size[0]
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """In their order."""
         return self.visual.transformer.resblocks
+
+    def heads(self, number: int) -> int:
+        """Of a block's attention."""
+        return self.blocks[number].attn.num_heads
 
     def embed(self, images: Tensor) -> Tokens:
         """Tokens before the first block, of images (B, 3, H, W) of whole patches."""
@@ -149,10 +190,20 @@ class ClipTower:
         x = x + placed(visual.positional_embedding[None], grid, before=1, mode=self.positions)
         return Tokens(visual.ln_pre(x), grid)
 
-    def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
-        """One block."""
-        return Tokens(self.blocks[number](tokens.x, attn_mask=mask), tokens.grid)
+    def run(self, number: int, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
+        """One block; a mask (B or 1, heads or 1, T, T) is added to the logits. Factors are applied step by step."""
+        x, block = tokens.x, self.blocks[number]
+        if not self.fused or isinstance(mask, Guided):  # PyTorch's attention shows no one its values
+            x = x + block.ls_1(plain_attention(block.attn, block.ln_1(x), mask))
+            return Tokens(x + block.ls_2(block.mlp(block.ln_2(x))), tokens.grid)
+        if mask is not None:  # PyTorch's attention takes images and heads as one dimension
+            images, many = x.shape[:2]
+            mask = mask.expand(images, self.heads(number), many, many).flatten(0, 1)
+        return Tokens(block(x, attn_mask=mask), tokens.grid)
 
-    def joint(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """[global | patches] (B, 1 + h w, E) beside the texts: one norm, then the projection of the class token."""
-        return self.visual.ln_post(added(tokens, other)) @ self.visual.proj
+    def joint(self, tokens: Tokens | None, other: Tokens | None = None) -> Tensor:
+        """[global | patches] (B, 1 + h w, E) beside the texts: one norm, then the projection of the class token.
+
+        Of this encoder's tokens, another's, or their sum.
+        """
+        return self.visual.ln_post(global_and_patches(merged(tokens, other))) @ self.visual.proj
