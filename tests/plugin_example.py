@@ -39,7 +39,7 @@ class Toy(Segmenter):
     def describe(self):
         """Two maps and one site."""
         maps = (MapSpec("fine", self.channels, 2), MapSpec("deep", 2 * self.channels, 4))
-        return Description(self.classes, maps, multiple=4, sites=(Site("gate", heads=1),))
+        return Description(self.classes, maps, multiple=4, sites=(Site("gate", heads=1, reads=maps[1]),))
 
     def encode(self, images, *, stream=None, steer=None):
         """Maps at strides 2 and 4."""
@@ -50,7 +50,9 @@ class Toy(Segmenter):
         """Logits at stride 2."""
         fine, deep = features.maps["fine"], self.norm(features.maps["deep"])
         bias = steer("gate", features, tuple(deep.shape[-2:])) if steer else None
-        deep = deep if bias is None else deep + bias
+        if bias is not None:  # (B, heads, queries, keys), or what fits it
+            cells = deep.shape[-2] * deep.shape[-1]
+            deep = deep + bias.mean((1, 2)).expand(-1, cells).unflatten(1, deep.shape[-2:])[:, None]
         deep = F.interpolate(deep, fine.shape[-2:])
         return DensePrediction(self.head(self.dropout(torch.cat([fine, deep], dim=1))))
 
@@ -140,7 +142,7 @@ class Steering(Adaptation):
         super().__init__()
         self.weight = settings.weight
 
-    def steer(self, step):
+    def steer(self, step, view=None):
         """Constant bias, or none at weight 0."""
         weight = self.weight
         return (lambda site, features, keys: torch.full((1, 1, 1, 1), weight)) if weight else None

@@ -64,6 +64,26 @@ def test_resume_equals_an_unbroken_run(tmp_path, name):
     assert unbroken["weights_sha256"] == resumed["weights_sha256"], f"killed after step {at}"
 
 
+@own_adaptation
+def test_fine_tuning_takes_every_adaptation(tmp_path, name):
+    """Where the target's labels alone supervise, each trains, resumes to the byte, leaves no trace at weight 0."""
+    options = {"supervision": "target", "steps": 6}
+    terms = tiny_jobs.terms(name)
+
+    def job(parts):
+        return tiny_jobs.make_job(tmp_path, adaptations=parts, target="labels", **options)
+
+    killed, off = job([*terms, ("toy-kill", {})]), tiny_jobs.OFF.get(name, {"weight": 0})
+    ends = {
+        "on": fit(killed, tmp_path / "on"),
+        "resumed": interrupted(tmp_path, killed, at=4),
+        "host": fit(job(terms[:-1]), tmp_path / "host"),
+        "off": fit(job(tiny_jobs.terms(name, **off)), tmp_path / "off"),
+    }
+    digests = {end: report["weights_sha256"] for end, report in ends.items()}
+    assert digests["on"] == digests["resumed"] != digests["host"] == digests["off"]
+
+
 WITH_BATCH_NORM = "deeplabv3plus"  # a pass that leaves no gradient still moves its running statistics
 SWITCHED = [(name, segmenter) for name in OWN for segmenter in ("toy", WITH_BATCH_NORM)]
 

@@ -10,11 +10,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from PIL import Image
+from tiny_jobs import CLASSES, segmenter_settings
 
 from xdseg.data.decoding import map_ids
 from xdseg.datasets.listing import found, missing
+from xdseg.registry import ADAPTATIONS
+from xdseg.segmenters.build import build_segmenter
+from xdseg.settings.tmt import Tmt
 
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = {
@@ -25,6 +30,7 @@ SCRIPTS = {
     "pipeline": {"run_overhead", "target_overhead", "dry_run"},
     "dataset_check": {"again_command", "again_process", "map_sequential"},
     "eomt_ladder": {"eomt_S-256"},
+    "tmt": {"clustering_loop", "clustering_exponent"},
     "selective_scan": {"scan_training", "scan_forward", "scan_exponent"},
     "paper_size": {"gib_mfuser-eva", "gib_rein"},
     "fuser_attention": {"exponent_training"},
@@ -360,3 +366,23 @@ def test_what_is_fast_lists_and_maps_as_the_plain_way_does(tmp_path):
     for view in (raw, raw.T, raw[3:9, ::-2], raw[:0]):
         mapped = map_ids(view, table)
         assert np.array_equal(mapped, table[view]) and mapped.dtype == np.uint8 and mapped.flags.writeable
+
+
+def test_picture_of_led_attention(module):
+    """What places receive is 1 on average; without a lead nothing changes, with one the needy get more."""
+    figure = module("tmt_figure")
+    host = build_segmenter("daformer", segmenter_settings("daformer"), CLASSES, seed=0).eval()
+    settings = Tmt(acte={"width": 16, "hidden": 16})
+    torch.manual_seed(0)
+    guide = ADAPTATIONS["tmt"].load()(settings, host.describe()).guide
+    image = np.random.default_rng(0).integers(0, 255, (100, 130, 3), dtype=np.uint8)
+    plain = figure.look(host, guide, image)
+    assert plain.image.shape == (96, 128, 3) and len(plain.maps) == len(figure.COLUMNS) - 1
+    assert [m.shape for m in plain.maps] == [(6, 8)] * 3 + [(3, 4)] * 3
+    assert all(plain.maps[n].mean() == pytest.approx(1, abs=1e-5) for n in (3, 4, 5))
+    assert np.array_equal(plain.maps[3], plain.maps[4])
+    for gamma in guide.attention.gammas.values():
+        torch.nn.init.constant_(gamma, 2.0)
+    led = figure.look(host, guide, image)
+    need = torch.nn.functional.interpolate(torch.from_numpy(led.maps[2])[None, None], (3, 4), mode="area")[0, 0]
+    assert np.corrcoef(need.flatten(), np.log(led.maps[5]).flatten())[0, 1] > 0.8

@@ -254,7 +254,7 @@ def test_sites():
     assert {site.name for site in described if site.kind == "cross"} == set(SITES[-2:])
     assert [line[0] for line in asked] == [*SITES[:7], "blocks.6.queries", "blocks.7", "blocks.7.queries"]
     assert {line[2:] for line in asked} == {((2, 192, 6, 4), (6, 4))}
-    assert [line[1] for line in asked[5:8]] == [(), (), ("patches",)]
+    assert [line[1] for line in asked[5:8]] == [(), ("patches",), ("patches",)]
 
 
 def test_silent_steer_leaves_the_bytes():

@@ -8,11 +8,13 @@ from pydantic import ValidationError
 from test_mfuser import CITYSCAPES, build, count, drawn, images, labels, settings, trained, unused
 from torch import nn
 
+from xdseg.segmenters.contract import MapSpec
 from xdseg.segmenters.foundation.text_queries import JOINT, TEXT
 from xdseg.segmenters.foundation.towers import global_and_patches
 from xdseg.segmenters.mfuser.fusers import create_single
 from xdseg.segmenters.mfuser.segmenter import MFuser
-from xdseg.segmenters.vit import Tokens
+from xdseg.segmenters.steering import INPUT
+from xdseg.segmenters.vit import Guided, Tokens
 from xdseg.settings.mfuser import Fuser
 from xdseg.settings.mfuser import MFuser as Settings
 
@@ -162,6 +164,43 @@ def test_attention_step_by_step_equals_the_kernel():
     for mask in (None, torch.randn(2, 1, 17, 17)):
         torch.testing.assert_close(plain.run(3, tokens, mask).x, fused.run(3, tokens, mask).x, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(plain.run(3, tokens, torch.randn(1, 2, 17, 17)).x, plain.run(3, tokens).x)
+
+
+def test_factors_in_clips_attention():
+    """Values times a factor of each head and rows times a gate, of either form, against PyTorch's own weights."""
+    for fused in (True, False):
+        tower = build(streams="vlm", fused=fused).towers["vlm"]
+        block, x = tower.blocks[3], torch.randn(2, 1 + 16, 32)
+        bias, factor, gate = torch.randn(2, 1, 17, 17), torch.rand(2, 2, 17, 1) + 0.5, torch.rand(2, 17, 1)
+        normed = block.ln_1(x)
+        mask = bias.expand(2, 2, 17, 17).flatten(0, 1)
+        _, weights = block.attn(normed, normed, normed, attn_mask=mask, average_attn_weights=False)
+        values = F.linear(normed, block.attn.in_proj_weight[-32:], block.attn.in_proj_bias[-32:])
+        seen = (weights * factor.transpose(2, 3)) @ values.unflatten(2, (2, 16)).transpose(1, 2)
+        wanted = x + block.attn.out_proj(seen.transpose(1, 2).flatten(2)) * gate
+        wanted = wanted + block.mlp(block.ln_2(wanted))
+        found = tower.run(3, Tokens(x, (4, 4)), Guided(bias, factor, gate)).x
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("streams", "width"), [("both", 192), ("vfm", 192), ("vlm", 32)])
+def test_steer_sees_the_patches_that_enter(streams, width):
+    """Of the first encoder, at its width and the stride of its patches."""
+    network, seen = build(streams=streams, fuser={"kind": "none"}), {}
+    first = next(iter(network.towers))
+
+    def spy(site, features, keys):
+        seen[site] = features.context[INPUT]
+
+    network.encode(images(32, 48), steer=spy)
+    described = network.describe().sites[:8]
+    assert [site.reads for site in described] == [MapSpec(INPUT, width, 8)] * 8
+    assert all(seen[site.name].shape == (2, width, 4, 6) for site in described) and len(seen) == 8
+    tower = network.towers[first]
+    given = images(32, 48) if first == "vfm" else network.vlm.normalised(images(32, 48))
+    assert torch.equal(seen[f"{first}.blocks.0"], tower.embed(given).patches)
+    tokens = tower.run(0, tower.embed(given))
+    assert torch.equal(seen[f"{first}.blocks.1"], tokens.patches)
 
 
 def test_sizes():

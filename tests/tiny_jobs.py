@@ -74,6 +74,7 @@ SMALL = {  # others are small by default
 OFF = {  # settings that switch an adaptation off; others take {"weight": 0}
     "adversarial": {"weight": 0, "auxiliary_weight": 0},
     "minent": {"weight": 0, "auxiliary_weight": 0},
+    "tmt": {"weight": 0, "tma": {"kind": "none"}},
 }
 SMALL_TERMS = {  # what adaptations need to act on 32 x 32 pixels of three colours; others act as they are
     "feature-distance": {"classes": ["red"]},

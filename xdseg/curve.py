@@ -28,7 +28,8 @@ def read_curve(path: Path) -> dict[str, Any] | None:
     """The curve by column, evenly thinned to `POINTS`, its last point among them; None where no file is.
 
     `step` counts from 1; `time` is in seconds since 1970, absent from curves made before it was kept; `lr` is of the
-    segmenter's head; `losses` holds a column per term, each value that of one step. Raises BadInput naming the file.
+    segmenter's head; `losses` holds a column per term, each value that of one step, and `measures`, if there are any,
+    likewise what adaptations show besides. Raises BadInput naming the file.
     """
     if not path.exists():
         return None
@@ -37,6 +38,8 @@ def read_curve(path: Path) -> dict[str, Any] | None:
         points = points[:: -math.ceil(len(points) / POINTS)][::-1]
         columns = {key: [point[key] for point in points] for key in ("step", "time", "lr") if key in points[-1]}
         losses = {name: [point["losses"][name] for point in points] for name in points[-1]["losses"]}
-        return columns | {"losses": losses}
+        measures = points[-1].get("measures") or {}
+        further = {name: [point["measures"][name] for point in points] for name in measures}
+        return columns | {"losses": losses} | ({"measures": further} if further else {})
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BadInput(f"{path}: no learning curve ({error!r}); delete the run's folder and train again") from None

@@ -26,6 +26,7 @@ from xdseg.settings import (
     minent,
     mit,
     segmenters,
+    tmt,
     tqdm,
 )
 from xdseg.settings.base import Settings
@@ -118,4 +119,5 @@ SEGMENTERS.add(
 )
 ADAPTATIONS.add(Component("mfm", mfm.Mfm, "xdseg.adaptations.mfm.mfm:Mfm", version=1, needs_target="images"))
 SEGMENTERS.add(Component("mfuser", mfuser.MFuser, "xdseg.segmenters.mfuser.segmenter:MFuser", version=1))
+ADAPTATIONS.add(Component("tmt", tmt.Tmt, "xdseg.adaptations.tmt.tmt:Tmt", version=1, needs_target="images"))
 SEGMENTERS.add(Component("tqdm", tqdm.Tqdm, "xdseg.segmenters.tqdm:Tqdm", version=1))

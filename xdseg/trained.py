@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from xdseg.cells import RESULTS
 from xdseg.errors import BadInput
 from xdseg.files import file_digest
 from xdseg.params import checked
 from xdseg.records import COMMITTED, PRODUCED, read_json
-from xdseg.registry import SEGMENTERS
+from xdseg.registry import ADAPTATIONS, SEGMENTERS, Registry
+from xdseg.saved import adaptations_in
 from xdseg.settings.base import Settings
 from xdseg.settings.evaluation import Inference
 from xdseg.settings.wrapped import INNER
@@ -29,6 +32,7 @@ class TrainedRun:
     settings: Settings
     classes: tuple[str, ...]
     precision: str  # autocast type of the training, which its evaluation shares
+    adaptations: tuple[tuple[str, Settings], ...] = ()  # names in xdseg.registry.ADAPTATIONS, of what prediction needs
 
 
 def read_run(folder: Path, *, plugins: Callable[[], Any] | None = None) -> TrainedRun:
@@ -60,18 +64,36 @@ def read_run(folder: Path, *, plugins: Callable[[], Any] | None = None) -> Train
     for part, version in versions.items():
         _check_version(receipt, part, version, said)
     where = f"{receipt}: payload.segmenter.settings"
+    checked_settings = _checked(SEGMENTERS[kind].settings, settings, where)
     return TrainedRun(
-        folder, fingerprint, kind, _checked(SEGMENTERS[kind].settings, settings, where), classes, precision
+        folder, fingerprint, kind, checked_settings, classes, precision, _adaptations(receipt, weights, said)
     )
 
 
-def _check_version(receipt: Path, kind: str, version: int, said: dict[str, Any]) -> None:
-    if kind not in SEGMENTERS:
-        raise BadInput(f"{receipt}: no segmenter {kind!r}; run where plugins: in params.yaml names its module")
-    if SEGMENTERS[kind].version != version:
+def _adaptations(receipt: Path, weights: Path, said: dict[str, Any]) -> tuple[tuple[str, Settings], ...]:
+    """Those of a run that prediction needs. Raises BadInput if this code has not what trained them."""
+    with safe_open(weights, framework="np") as file:
+        needed = adaptations_in(file.keys())
+    described = {part["kind"]: part for part in said["payload"].get("adaptations", ())}
+    found = []
+    for name in needed:
+        if name not in described:
+            raise BadInput(f"{receipt}: says nothing of {name}, which its weights hold; train the run again")
+        _check_version(receipt, name, described[name]["version"], said, ADAPTATIONS)
+        where = f"{receipt}: payload.adaptations.{name}"
+        found.append((name, _checked(ADAPTATIONS[name].settings, described[name]["settings"], where)))
+    return tuple(found)
+
+
+def _check_version(
+    receipt: Path, kind: str, version: int, said: dict[str, Any], registry: Registry = SEGMENTERS
+) -> None:
+    if kind not in registry:
+        raise BadInput(f"{receipt}: no {registry.kind} {kind!r}; run where plugins: in params.yaml names its module")
+    if registry[kind].version != version:
         commit = (said.get("environment") or {}).get("commit") or "that it was trained with"
         raise BadInput(
-            f"{receipt}: trained with version {version} of {kind}, this is version {SEGMENTERS[kind].version}; "
+            f"{receipt}: trained with version {version} of {kind}, this is version {registry[kind].version}; "
             f"use the code of commit {commit}, or train the run again"
         )
 

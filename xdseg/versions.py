@@ -39,7 +39,7 @@ DENSE_SOURCES = ("segmenters/encoders.py", "settings/dense.py")
 
 MIT_SOURCES = (*DENSE_SOURCES, "segmenters/layers.py", "segmenters/mit.py", "settings/mit.py")
 
-MASK_SOURCES = ("mask_loss", "mask_prediction", "matching", "points", "vit")
+MASK_SOURCES = ("mask_loss", "mask_prediction", "matching", "points", "vit", "vit_steering")
 
 FOUNDATION_SOURCES = (
     *(f"segmenters/{name}.py" for name in (*MASK_SOURCES, "dense", "weights")),
@@ -64,6 +64,7 @@ SOURCES = {
         "segmenters/contract.py",
         "segmenters/dense.py",
         "segmenters/parameters.py",
+        "segmenters/steering.py",
         "adaptations/contract.py",
     ),
     "datasets": ("datasets/*.py",),  # a reader alone raises its own version, and this part is declared neutral
@@ -131,6 +132,7 @@ SOURCES = {
         *("adaptations/mfm/*.py", "adaptations/photometric.py"),
         *("settings/dacs.py", "settings/mfm.py"),
     ),
+    "adaptation tmt": ("adaptations/tmt/*.py", "adaptations/entropy.py", "settings/tmt.py"),
     "segmenter daformer": ("segmenters/daformer.py", *MIT_SOURCES),
     "segmenter deeplabv2": ("segmenters/deeplabv2.py", "settings/deeplabv2.py", *DENSE_SOURCES),
     "segmenter deeplabv3plus": ("segmenters/deeplabv3plus.py", "settings/segmenters.py", *DENSE_SOURCES),

@@ -10,6 +10,8 @@ from xdseg.segmenters.contract import Description
 from xdseg.training.job import Split, TrainingJob
 from xdseg.training.streams import global_draws
 
+OFFICES = {"pseudo_labels": "pseudo-labels", "need": "a map of need"}  # what one adaptation gives to the others
+
 
 def build_adaptations(job: TrainingJob, description: Description) -> dict[str, Adaptation]:
     """The job's adaptations by name, in order. Raises BadInput if they cannot work with the data or one another."""
@@ -45,10 +47,11 @@ def check_teachers(adaptations: Mapping[str, Adaptation]) -> None:
 
 
 def check_providers(adaptations: Mapping[str, Adaptation]) -> None:
-    """Raises BadInput unless pseudo-labels, if anyone needs or provides them, come from exactly one adaptation."""
-    providers = [name for name, adaptation in adaptations.items() if adaptation.provides_pseudo_labels]
-    if len(providers) > 1:
-        raise BadInput(f"adaptations {' and '.join(providers)}: both provide pseudo-labels; keep one")
-    needy = [name for name, adaptation in adaptations.items() if adaptation.needs.pseudo_labels]
-    if needy and not providers:
-        raise BadInput(f"adaptation {needy[0]}: needs pseudo-labels, which no other one of the method provides")
+    """Raises BadInput unless what adaptations share, if anyone needs or provides it, comes from exactly one."""
+    for office, what in OFFICES.items():
+        providers = [name for name, adaptation in adaptations.items() if getattr(adaptation, f"provides_{office}")]
+        if len(providers) > 1:
+            raise BadInput(f"adaptations {' and '.join(providers)}: both provide {what}; keep one")
+        needy = [name for name, adaptation in adaptations.items() if getattr(adaptation.needs, office)]
+        if needy and not providers:
+            raise BadInput(f"adaptation {needy[0]}: needs {what}, which no other one of the method provides")

@@ -24,6 +24,7 @@ class Needs:
     teacher_norm: TeacherNorm = "batch"  # what the teacher's batch norm reads, see xdseg.training.teacher
     reference: bool = False  # the segmenter as it was before training, frozen
     pseudo_labels: bool = False  # from whichever adaptation of the method provides them
+    need: bool = False  # a map of where adaptation needs most, likewise
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,31 @@ class Adaptation(nn.Module, ABC):
 
     needs: Needs = Needs()
     provides_pseudo_labels: bool = False  # at most one adaptation of a method may
+    provides_need: bool = False  # likewise
 
     def losses(self, step: "Step") -> dict[str, Tensor]:
         """Scalar terms by name, already weighted; the total is their plain sum with all others."""
         return {}
 
-    def steer(self, step: "Step | None") -> Steer | None:
-        """Bias for the segmenter's attention in this step, or at test time (None); most have none."""
+    def steer(self, step: "Step | None", view: str | None = None) -> Steer | None:
+        """What leads the network's attention in its pass over a view of this step, or at test time; most have nothing.
+
+        Asked once per view, before the pass; for `step.decode` the view is the name given there. At test time, both
+        are None, and only `inference_modules` are what training made of them. No steer reaches teacher and reference.
+        """
         return None
 
     def pseudo_labels(self, step: "Step") -> PseudoLabels:
         """Called at most once per step, through `step.pseudo_labels()`."""
         raise NotImplementedError(f"{type(self).__name__} provides no pseudo-labels")
+
+    def need(self, step: "Step", view: str) -> Tensor:
+        """(B, h, w) in [0, 1], of any size, without gradient: where in a view adaptation needs most."""
+        raise NotImplementedError(f"{type(self).__name__} provides no map of need")
+
+    def measures(self) -> dict[str, float]:
+        """What a run's curve shows of the last step beside its losses; most have nothing."""
+        return {}
 
     def after_step(self, step: "Step") -> None:
         """Called after the optimiser; with accumulation, `step` is that of the last round."""

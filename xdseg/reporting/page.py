@@ -9,6 +9,7 @@ from xdseg.reporting.gains import Gain
 from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
 from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
 from xdseg.reporting.text import ARROW, escaped, percent
+from xdseg.reporting.uninformative import map_warnings
 
 FLAG = "†"  # beside rows that were entered from predictions
 RULES = {
@@ -139,6 +140,7 @@ def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, st
             about.setdefault(note, []).append(row.method)
     runs = {row.method for row in rows if not row.entered}
     found = [("all runs" if runs and runs == set(own) else ", ".join(own), note) for note, own in about.items()]
+    found += map_warnings(cells)
     if any(row.entered for row in rows):
         found.append((FLAG, "scored from prediction files of other code: how they were trained is their author's word"))
     return found

@@ -1,4 +1,4 @@
-"""Learning curves as small charts: one per method and loss term, a line per run."""
+"""Learning curves as small charts: one per method and term, a line per run; what adaptations measure likewise."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from xdseg.reporting.text import ARROW
 
 WIDTH, HEIGHT = 280, 130  # units of a chart's plot
 TICKS = 2  # steps between the ends of an axis
+PARTS = ("losses", "measures")  # of a curve: loss terms, and what adaptations show besides
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def charts(cells: Sequence[TableCell]) -> list[Chart]:
     made = []
     for method in dict.fromkeys(method for method, _, _ in runs.values()):
         own = [(name, curve) for of, name, curve in runs.values() if of == method]
-        terms = dict.fromkeys(term for _, curve in own for term in sorted(curve["losses"]))
+        terms = dict.fromkeys(term for _, curve in own for part in PARTS for term in sorted(curve.get(part, {})))
         made += [_chart(method, term, own, sources) for term in terms]
     return made
 
@@ -74,7 +75,8 @@ def _name(cell: TableCell) -> str:
 
 
 def _chart(method: str, term: str, runs: list[tuple[str, dict]], colours: dict[str, int]) -> Chart:
-    own = [(name, curve["step"], curve["losses"][term]) for name, curve in runs if term in curve["losses"]]
+    columns = [(name, curve["step"], _columns(curve)) for name, curve in runs]
+    own = [(name, steps, found[term]) for name, steps, found in columns if term in found]
     values = [value for _, _, column in own for value in _known(column)] or [0.0]
     last = max(max(steps) for _, steps, _ in own)
     low, high = min(0.0, *values), max(values)
@@ -92,6 +94,10 @@ def _chart(method: str, term: str, runs: list[tuple[str, dict]], colours: dict[s
     return Chart(
         method, term, lines, ticks, [(WIDTH * part / TICKS, f"{last * part / TICKS:.0f}") for part in (0, 1, 2)]
     )
+
+
+def _columns(curve: dict[str, Any]) -> dict[str, list]:
+    return {name: column for part in PARTS for name, column in curve.get(part, {}).items()}
 
 
 def _known(column: Iterable[float | None]) -> list[float]:

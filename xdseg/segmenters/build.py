@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdseg.registry import SEGMENTERS
+from xdseg.saved import own_weights
 from xdseg.segmenters.contract import Segmenter
 from xdseg.segmenters.weights import fit, read_weights
 from xdseg.settings.base import Settings
@@ -22,5 +23,5 @@ def build_segmenter(
     if parent is None:
         segmenter.load_pretrained()
     else:
-        fit(segmenter, read_weights(parent), origin=str(parent))
+        fit(segmenter, own_weights(read_weights(parent)), origin=str(parent))
     return segmenter

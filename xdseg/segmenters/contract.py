@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdseg.segmenters.parameters import parameter_groups
+from xdseg.segmenters.steering import Steering
 from xdseg.settings.training import Training
 
 Size = tuple[int, int]  # height, width
@@ -36,6 +37,7 @@ class Site:
     name: str
     heads: int
     kind: Literal["self", "cross"] = "self"
+    reads: MapSpec | None = None  # what `seen_at` gives there, if a steer sees any map
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,18 @@ def _replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {name: new.get(name, value) for name, value in old.items()}
 
 
-Steer = Callable[[str, Features, Size], Tensor | None]
+Steer = Callable[[str, Features, Size], Tensor | Steering | None]
 """(site, features so far, key grid) -> bias added before the softmax, broadcastable to (B, heads, queries, keys).
 
-None leaves the fused kernel and thus the host's bytes. A steer is pure: equal arguments, equal bias.
+A `Steering` says more than a bias. None leaves the fused kernel and thus the host's bytes. A steer is pure: equal
+arguments, equal bias.
 """
+
+
+def seen_at(site: Site, features: Features) -> Tensor:
+    """The map (B, C, h, w) that a site is described to read, of what a steer sees there."""
+    name = site.reads.name
+    return features.maps[name] if name in features.maps else features.context[name]
 
 
 class Prediction(ABC):

@@ -11,6 +11,8 @@ of the student's queries are masked there, and draws nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +24,9 @@ from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter,
 from xdseg.segmenters.eomt_weights.load import load_into
 from xdseg.segmenters.mask_head import MaskHead
 from xdseg.segmenters.mask_prediction import MaskPrediction, normalised, point_stream
+from xdseg.segmenters.steering import INPUT
 from xdseg.segmenters.vit import Tokens
+from xdseg.segmenters.vit_steering import Guided, patch_bias, query_steering, with_mask
 from xdseg.settings.eomt import EoMT as Settings
 
 PATCHES, PREFIX, ROPE = "patches", "prefix", "rope"
@@ -50,9 +54,11 @@ class EoMT(Segmenter):
     def describe(self) -> Description:
         """One map, of the patches before queries enter. Sites: each block, and the queries of those that have them."""
         heads = [block.attn.num_heads for block in self.encoder.blocks]
-        sites = [Site(f"blocks.{number}", many) for number, many in enumerate(heads)]
-        sites += [Site(f"blocks.{number}.queries", heads[number], "cross") for number in range(self.first, self.layers)]
         maps = (MapSpec(PATCHES, self.encoder.embed_dim, self.patch),)
+        reads = [replace(maps[0], name=INPUT)] * self.first + [maps[0]] * (self.layers - self.first)
+        sites = [Site(f"blocks.{number}", many, reads=reads[number]) for number, many in enumerate(heads)]
+        late = range(self.first, self.layers)
+        sites += [Site(f"blocks.{number}.queries", heads[number], "cross", maps[0]) for number in late]
         return Description(classes=self.classes, maps=maps, multiple=self.patch, sites=tuple(sites))
 
     def set_progress(self, step: int, total: int) -> None:
@@ -69,7 +75,7 @@ class EoMT(Segmenter):
         """The patches before the queries enter; the context holds class and register tokens and rotations."""
         tokens = vit.embed(self.encoder, images)
         for number in range(self.first):
-            bias = vit.patch_bias(f"blocks.{number}", tokens, steer)
+            bias = patch_bias(f"blocks.{number}", tokens, steer)
             tokens = vit.run(self.encoder.blocks[number], tokens, bias)
         context = {PREFIX: tokens.x[:, : tokens.before], ROPE: tokens.rope}
         return Features({PATCHES: tokens.patches}, context)
@@ -87,7 +93,7 @@ class EoMT(Segmenter):
                 found.append(self.read(tokens))
             if self.masks_block(number, supervised=supervised):
                 mask = self.attention_mask(tokens, found[-1][0] if found else self.read(tokens)[0], number, supervised)
-            tokens = vit.run(block, tokens, self.steered(mask, self.first + number, tokens, steer))
+            tokens = vit.run(block, tokens, self.steered(mask, self.first + number, tokens, steer, patches))
         masks, classes = zip(*found, self.read(tokens), strict=True)
         return MaskPrediction(masks, classes, self.settings.loss, point_stream(supervised))
 
@@ -114,11 +120,15 @@ class EoMT(Segmenter):
         mask[:, 0, : len(self.queries), tokens.before :] = seen
         return mask
 
-    def steered(self, mask: Tensor | None, block: int, tokens: Tokens, steer: Steer | None) -> Tensor | None:
-        """The mask with the biases that a steer adds in a block that has queries."""
-        own = vit.patch_bias(f"blocks.{block}", tokens, steer)
-        cross = vit.query_bias(f"blocks.{block}.queries", tokens, steer, queries=len(self.queries))
-        return vit.joined(mask, own, cross)
+    def steered(
+        self, mask: Tensor | None, block: int, tokens: Tokens, steer: Steer | None, patches: Tensor | None = None
+    ) -> Tensor | Guided | None:
+        """The mask with what a steer, which sees the map of patches, adds in a block that has queries."""
+        site, maps = f"blocks.{block}", {PATCHES: tokens.patches if patches is None else patches}
+        own = patch_bias(site, tokens, steer, maps=maps)
+        seen = {"maps": maps, "predict": partial(self.read, tokens)}
+        cross = query_steering(f"{site}.queries", tokens, steer, queries=len(self.queries), **seen)
+        return with_mask(mask, own, cross)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores over their sum, as they are no logits."""

@@ -21,7 +21,7 @@ from xdseg.segmenters.foundation.neck import SCALES, Neck
 from xdseg.segmenters.foundation.statistics import OwnStatistics
 from xdseg.segmenters.ladder.encoder_weights import fill_encoder
 from xdseg.segmenters.ladder.pixel_decoder import PixelDecoder
-from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder
+from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder, decoder_sites
 from xdseg.segmenters.mask_prediction import MaskPrediction, normalised, point_stream
 from xdseg.segmenters.tunings.apply import Tuned
 from xdseg.segmenters.tunings.groups import tuned_groups
@@ -58,9 +58,10 @@ class Foundation(Segmenter):
     def describe(self) -> Description:
         """The neck's maps. Sites: blocks of the encoder, and the decoder's attention to maps."""
         maps = tuple(MapSpec(f"stride{stride}", self.neck.width, stride) for stride in self.strides)
-        sites = [Site(f"blocks.{n}", block.attn.num_heads) for n, block in enumerate(self.encoder.encoder.blocks)]
-        heads, layers = self.settings.decoder.heads, self.settings.decoder.decoder_layers
-        sites += [Site(f"decoder.{n}", heads, "cross") for n in range(layers)]
+        plain, decoder = self.encoder.encoder, self.settings.decoder
+        entering = MapSpec(vit.INPUT, plain.embed_dim, vit.patch_side(plain))
+        sites = [Site(f"blocks.{n}", block.attn.num_heads, reads=entering) for n, block in enumerate(plain.blocks)]
+        sites += decoder_sites(decoder, layers=decoder.decoder_layers, stride=self.strides[1])
         return Description(classes=self.classes, maps=maps, multiple=max(self.strides), sites=tuple(sites))
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:

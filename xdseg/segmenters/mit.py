@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter, Site, Size, Steer
 from xdseg.segmenters.dense import DensePrediction
 from xdseg.segmenters.encoders import fill
+from xdseg.segmenters.steering import INPUT, Steering, steering_of
 from xdseg.settings.mit import MiT as Settings
 
 STRIDES = (4, 8, 16, 32)
 STAGES = tuple(f"stage{number}" for number in range(1, len(STRIDES) + 1))
 FIRST_MAP = 2  # the encoder's outputs begin with the image and an empty map
-INPUT = "input"  # context of the features that a steer sees: what enters the steered block, (B, C, h, w)
 
 
 class MiTSegmenter(Segmenter):
@@ -42,7 +42,12 @@ class MiTSegmenter(Segmenter):
     def describe(self) -> Description:
         """Four maps; the attention of every block is a site."""
         maps = tuple(MapSpec(*spec) for spec in zip(STAGES, self.widths, STRIDES, strict=True))
-        sites = tuple(Site(name, block.attn.num_heads) for _, blocks in _stages(self.encoder) for name, block in blocks)
+        before = dict(zip(STAGES, (None, *maps), strict=False))  # a block sees the map of the stage before its own
+        sites = tuple(
+            Site(name, block.attn.num_heads, reads=before[stage])
+            for stage, blocks in _stages(self.encoder)
+            for name, block in blocks
+        )
         return Description(classes=self.classes, maps=maps, multiple=STRIDES[-1], sites=sites)
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
@@ -89,7 +94,7 @@ def key_grid(block: nn.Module, size: Size) -> Size:
     return height // block.attn.sr_ratio, width // block.attn.sr_ratio
 
 
-def steered_block(block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
+def steered_block(block: nn.Module, x: Tensor, bias: Tensor | Steering) -> Tensor:
     """A block on (B, C, h, w) whose attention logits are raised by `bias`, broadcastable to (B, heads, hw, keys)."""
     height, width = x.shape[-2:]
     tokens = x.flatten(2).transpose(1, 2)  # (B, hw, C)
@@ -99,15 +104,20 @@ def steered_block(block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
     return tokens.transpose(1, 2).unflatten(2, (height, width))
 
 
-def attention(layers: nn.Module, tokens: Tensor, size: Size, bias: Tensor) -> Tensor:
+def attention(layers: nn.Module, tokens: Tensor, size: Size, bias: Tensor | Steering) -> Tensor:
     """Multi-head attention of tokens (B, hw, C) to their spatially reduced selves, with `bias` on its logits."""
     heads, width = layers.num_heads, tokens.shape[-1] // layers.num_heads
-    reduced = tokens
+    given, reduced = steering_of(bias), tokens
     if layers.sr_ratio > 1:
         grid = tokens.transpose(1, 2).unflatten(2, size)
         reduced = layers.norm(layers.sr(grid).flatten(2).transpose(1, 2))  # (B, keys, C)
     queries = layers.q(tokens).unflatten(2, (heads, width)).transpose(1, 2)  # (B, heads, hw, C / heads)
     keys, values = layers.kv(reduced).unflatten(2, (2, heads, width)).permute(2, 0, 3, 1, 4)
-    logits = (queries @ keys.transpose(-2, -1)) * layers.scale + bias  # (B, heads, hw, keys)
+    logits = (queries @ keys.transpose(-2, -1)) * layers.scale  # (B, heads, hw, keys)
+    if given.bias is not None:
+        logits = logits + given.bias
+    if given.values is not None:
+        values = values * given.values
     mixed = layers.attn_drop(logits.softmax(-1)) @ values
-    return layers.proj_drop(layers.proj(mixed.transpose(1, 2).flatten(2)))
+    mixed = layers.proj_drop(layers.proj(mixed.transpose(1, 2).flatten(2)))
+    return mixed if given.gate is None else mixed * given.gate

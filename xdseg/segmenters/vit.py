@@ -8,18 +8,29 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import timm
-import torch
-import torch.nn.functional as F
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from xdseg.backbones import vit  # noqa: F401  (tells timm its name)
 from xdseg.errors import BadInput
-from xdseg.segmenters.contract import Features, Size, Steer
+from xdseg.segmenters.contract import Size
+from xdseg.segmenters.steering import INPUT
+from xdseg.segmenters.vit_steering import Guided, patch_bias, scaled
 
+__all__ = [
+    "INPUT",
+    "Guided",
+    "Tokens",
+    "block_of",
+    "create",
+    "embed",
+    "patch_bias",
+    "patch_side",
+    "queries_enter",
+    "run",
+]
 MEND = "name a vision transformer of timm.list_models('*vit*')"
-INPUT = "input"  # context of the features that a steer sees: the patches that enter the steered block, (B, D, h, w)
 
 
 def create(name: str, *, patch: int | None, size: Size | int | None, drop_path: float, segmenter: str) -> nn.Module:
@@ -97,46 +108,13 @@ def embed(encoder: nn.Module, images: Tensor) -> Tokens:
     return Tokens(encoder.norm_pre(x), (images.shape[-2] // side, images.shape[-1] // side), rope)
 
 
-def run(block: nn.Module, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
+def run(block: nn.Module, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
     """One block; `mask` is true where a query may see a key, or is added to the logits, (B or 1, heads or 1, T, T)."""
     rotary = {} if tokens.rope is None else {"rope": tokens.rope}
-    return Tokens(block(tokens.x, attn_mask=mask, **rotary), tokens.grid, tokens.rope)
-
-
-def patch_bias(site: str, tokens: Tokens, steer: Steer | None) -> Tensor | None:
-    """What a steer adds where patches attend to patches, over the whole sequence (.., T, T); None: nothing."""
-    bias = steer and asked(site, tokens, steer, maps={})
-    if bias is None:
-        return None
-    patches, before = tokens.grid[0] * tokens.grid[1], tokens.before
-    return F.pad(_four(bias).expand(-1, -1, patches, patches), (before, 0, before, 0))
-
-
-def query_bias(site: str, tokens: Tokens, steer: Steer | None, *, queries: int) -> Tensor | None:
-    """The same where the first tokens, `queries` in number, attend to patches."""
-    bias = steer and asked(site, tokens, steer, maps={"patches": tokens.patches})
-    if bias is None:
-        return None
-    patches, before = tokens.grid[0] * tokens.grid[1], tokens.before
-    return F.pad(_four(bias).expand(-1, -1, queries, patches), (before, 0, 0, before + patches - queries))
-
-
-def asked(site: str, tokens: Tokens, steer: Steer, *, maps: dict[str, Tensor]) -> Tensor | None:
-    """The bias that a steer gives a site, which sees the patches that enter the block."""
-    return steer(site, Features(maps, context={INPUT: tokens.patches}), tokens.grid)
-
-
-def _four(bias: Tensor) -> Tensor:
-    return bias[(None,) * (4 - bias.ndim)]
-
-
-def joined(mask: Tensor | None, *biases: Tensor | None) -> Tensor | None:
-    """A mask, true where a key may be seen, and biases, as what a block takes; None if there is nothing of them."""
-    present = [bias for bias in biases if bias is not None]
-    if not present:
-        return mask
-    total = sum(present[1:], present[0])
-    return total if mask is None else torch.where(mask, total, -torch.inf)
+    if not isinstance(mask, Guided):
+        return Tokens(block(tokens.x, attn_mask=mask, **rotary), tokens.grid, tokens.rope)
+    with scaled(block.attn, mask):
+        return Tokens(block(tokens.x, attn_mask=mask.mask, **rotary), tokens.grid, tokens.rope)
 
 
 def block_of(parameter: str) -> int | None:

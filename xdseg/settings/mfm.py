@@ -21,7 +21,11 @@ class Mfm(Settings):
 
     weight: float = Field(1.0, ge=0, description="of the term; 0 leaves out the term and its passes altogether")
     ratio: Share = Field(0.4, description="probability that a token is hidden, each by its own draw")
-    mask: Literal["uniform"] = Field("uniform", description="how that probability is spread over an image's tokens")
+    mask: Literal["uniform", "need"] = Field(
+        "uniform",
+        description="how that probability is spread over an image's tokens: evenly, or in proportion to the need that "
+        "`tmt` finds there, with the same mean (ours, of neither paper)",
+    )
     token_px: int = Field(
         32, gt=0, description="side of a token in pixels of the image; the last map's stride where that is coarser"
     )

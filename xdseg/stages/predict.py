@@ -48,12 +48,14 @@ def _segment(run: Run, cells: list[Cell]) -> None:
     from xdseg.training import device as devices  # imports torch, which adopting does not need
     from xdseg.training.checkpoint import load_segmenter
 
-    kind, settings = run.context.params.component("segmenters", run.definition.segmenter)
-    classes = run.context.lock.classes
+    params, classes = run.context.params, run.context.lock.classes
+    kind, settings = params.component("segmenters", run.definition.segmenter)
+    adaptations = [params.component("adaptations", name) for name in run.definition.adaptations]
+    about = {"classes": classes, "fingerprint": run.fingerprint, "adaptations": adaptations}
     with devices.reproducible():
-        segmenter = load_segmenter(
-            run.folder, segmenter=kind, settings=settings, classes=classes, fingerprint=run.fingerprint
-        ).to(devices.resolve(run.context.params.runtime.device))
+        segmenter = load_segmenter(run.folder, segmenter=kind, settings=settings, **about).to(
+            devices.resolve(params.runtime.device)
+        )
         for cell in cells:
             _segment_target(segmenter, cell)
 

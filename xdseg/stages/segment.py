@@ -96,9 +96,10 @@ def _segment(
     began = said = time.perf_counter()
     listed = {}
     with devices.reproducible():
-        network = load_segmenter(
-            run.folder, segmenter=run.segmenter, settings=run.settings, classes=run.classes, fingerprint=run.fingerprint
-        ).to(devices.resolve(device))
+        about = {"classes": run.classes, "fingerprint": run.fingerprint, "adaptations": run.adaptations}
+        network = load_segmenter(run.folder, segmenter=run.segmenter, settings=run.settings, **about).to(
+            devices.resolve(device)
+        )
         where = devices.name(next(network.parameters()).device)
         for number, (name, path) in enumerate(files.items(), start=1):
             image = read_upright(path)

@@ -1,19 +1,21 @@
 """What a run leaves on disk: its resume state, and in the end its weights with a report beside them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, temporary, write_json
-from xdseg.registry import SEGMENTERS
+from xdseg.registry import ADAPTATIONS, SEGMENTERS
+from xdseg.saved import adaptations_in, added_weights, own_weights
 from xdseg.segmenters.contract import Segmenter
+from xdseg.segmenters.steered import Steered
 from xdseg.segmenters.weights import fit, read_weights
 from xdseg.settings.base import Settings
 from xdseg.training.streams import global_draws
@@ -81,9 +83,18 @@ def weights_fingerprint(path: Path) -> str:
 
 
 def load_segmenter(
-    folder: Path, *, segmenter: str, settings: Settings, classes: Sequence[str], fingerprint: str
+    folder: Path,
+    *,
+    segmenter: str,
+    settings: Settings,
+    classes: Sequence[str],
+    fingerprint: str,
+    adaptations: Iterable[tuple[str, Settings]] = (),
 ) -> Segmenter:
-    """A trained network on the CPU in eval mode. Raises BadInput if the weights are another run's or do not fit."""
+    """A trained network on the CPU in eval mode, led by the steers of those adaptations that saved what they need.
+
+    `adaptations` are the run's, as in its job. Raises BadInput if the weights are another run's or do not fit.
+    """
     path = folder / WEIGHTS
     if (found := weights_fingerprint(path)) != fingerprint:
         raise BadInput(
@@ -91,5 +102,23 @@ def load_segmenter(
         )
     with global_draws(0, "init", 0):  # all of it is overwritten
         network = SEGMENTERS[segmenter].load()(settings, classes)
-    fit(network, read_weights(path), origin=str(path))
-    return network.eval()
+    weights = read_weights(path)
+    fit(network, own_weights(weights), origin=str(path))
+    return _with_steers(network, weights, dict(adaptations), origin=str(path)).eval()
+
+
+def _with_steers(
+    network: Segmenter, weights: dict[str, Tensor], adaptations: Mapping[str, Settings], *, origin: str
+) -> Segmenter:
+    """The network, led by what the weights hold of adaptations; itself where they hold nothing."""
+    for name in adaptations_in(weights):
+        if name not in adaptations:
+            raise BadInput(
+                f"{origin}: prediction needs adaptation {name}, of which the run says nothing; train it again"
+            )
+        with global_draws(0, f"init/{name}", 0):
+            part = ADAPTATIONS[name].load()(adaptations[name], network.describe()).eval().requires_grad_(False)
+        fit(nn.ModuleDict(part.inference_modules()), added_weights(weights, name), origin=origin)
+        if (steer := part.steer(None)) is not None:
+            network = Steered(network, steer, part)
+    return network

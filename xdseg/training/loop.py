@@ -89,7 +89,7 @@ class Run:
             lr, losses = self.optimisers.set_rates(batch.index), self.update(batch)
             self.done, self.seconds = batch.index + 1, time.perf_counter() - start
             if progress.is_due(self.done):
-                progress.report(self.done, lr=lr, losses=losses)
+                progress.report(self.done, lr=lr, losses=losses, measures=self.module.measures())
             if self.done % runtime.checkpoint_every == 0 and self.done < recipe.steps:
                 self.save()
 
@@ -126,7 +126,7 @@ class Run:
     def finish(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Write weights and report. Raises TrainingFailed if the last update left anything that is not finite."""
         check_weights(self.module, self.done)
-        recipe, parameters = self.job.training, list(self.module.segmenter.parameters())
+        recipe, parameters = self.job.training, list(self.module.inference_parameters())
         report = {
             "about": {**about, "ended": now()},
             "parameters": sum(p.numel() for p in parameters),

@@ -36,12 +36,16 @@ class Progress:
         """Whether to report after so many steps: every few, and at the end."""
         return done % self.every == 0 or done == self.total
 
-    def report(self, done: int, *, lr: float, losses: dict[str, float]) -> None:
-        """Append a point to the curve and print a line."""
+    def report(
+        self, done: int, *, lr: float, losses: dict[str, float], measures: dict[str, float] | None = None
+    ) -> None:
+        """Append a point to the curve and print a line; measures stand in the curve if there are any."""
         now = time.perf_counter()
         rate = (done - self.reported) * self.batch / max(now - self.since, 1e-9)
         self.since, self.reported = now, done
-        point = {"step": done, "time": round(time.time(), 3), "lr": lr, "losses": losses}
+        point = {"step": done, "time": round(time.time(), 3), "lr": lr, "losses": losses} | (
+            {"measures": measures} if measures else {}
+        )
         point["images_per_second"] = round(rate, 1)
         with (self.folder / CURVE).open("a") as curve:
             curve.write(json.dumps(point) + "\n")

@@ -50,7 +50,8 @@ class Step:
         if self.target is not None:
             self._views["target"] = self.target.images
         self._memory: dict[tuple[str, str], object] = {}
-        self._steer: Steer | None = None
+        self._steers: dict[str, Steer | None] = {}
+        self._steering: Callable[[str], Steer | None] = lambda view: None
 
     def add_view(self, name: str, images: Tensor) -> None:
         """Give a batch of images (B, 3, H, W) a name. Raises ValueError if the name is taken."""
@@ -61,6 +62,11 @@ class Step:
     def view(self, name: str) -> Tensor:
         """The images (B, 3, H, W) of a view. Raises KeyError if there is none of that name."""
         return self._views[name]
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that there are."""
+        return tuple(self._views)
 
     def stream(self, name: str) -> torch.Generator:
         """A generator on the CPU at the start of a stream of this step and round."""
@@ -86,8 +92,8 @@ class Step:
         """
         seed_network(self._module.seed, self._stream_name(f"decode/{name}"), self.index)
         if frozen:
-            return decode_frozen(self._module.segmenter, features, steer=self._steer)
-        return self._module.segmenter.decode(features, steer=self._steer)
+            return decode_frozen(self._module.segmenter, features, steer=self.steer(name))
+        return self._module.segmenter.decode(features, steer=self.steer(name))
 
     def teacher(self, view: str) -> Tensor:
         """Probabilities (B, K, H, W) of the teacher, without gradient. Only if an adaptation needs a teacher."""
@@ -104,16 +110,23 @@ class Step:
 
     def pseudo_labels(self) -> PseudoLabels:
         """Of the target's images, from the one adaptation of the method that provides them."""
-        provider = _present(self._module.provider, "pseudo_labels")
+        provider = _present(self._module.provider_of("pseudo_labels"), "pseudo_labels")
         return self._once("pseudo_labels", "target", lambda _: provider.pseudo_labels(self))
 
-    def steer(self) -> Steer | None:
-        """The bias that adaptations put on the student's attention."""
-        return self._steer
+    def need(self, view: str) -> Tensor:
+        """(B, h, w) in [0, 1]: where adaptation needs most, from the one adaptation of the method that tells it."""
+        provider = _present(self._module.provider_of("need"), "need")
+        return self._once("need", view, lambda name: provider.need(self, name))
 
-    def set_steer(self, steer: Steer | None) -> None:
-        """Set once, before the first pass of the student."""
-        self._steer = steer
+    def steer(self, view: str) -> Steer | None:
+        """What adaptations lead the student's attention with in the pass of a view."""
+        if view not in self._steers:
+            self._steers[view] = self._steering(view)
+        return self._steers[view]
+
+    def set_steer(self, steering: Callable[[str], Steer | None]) -> None:
+        """Set once, before the first pass of the student; it is asked once per view."""
+        self._steering = steering
 
     def _once(self, kind: str, view: str, compute: Callable[[str], T]) -> T:
         if (kind, view) not in self._memory:
@@ -127,13 +140,13 @@ class Step:
         else:
             features = encoded.features
             set_global_state(encoded.state)
-        return Pass(features, self._module.segmenter.decode(features, steer=self._steer))
+        return Pass(features, self._module.segmenter.decode(features, steer=self.steer(view)))
 
     def _encode(self, view: str) -> Features:
         # Dropout of a view depends on the view alone, not on which passes other adaptations made before it.
         seed_network(self._module.seed, self._stream_name(f"network/{view}"), self.index)
         stream = self.stream(f"encode/{view}")
-        return self._module.segmenter.encode(self.view(view), stream=stream, steer=self._steer)
+        return self._module.segmenter.encode(self.view(view), stream=stream, steer=self.steer(view))
 
     @torch.no_grad()
     def _teacher_features(self, view: str) -> Features:

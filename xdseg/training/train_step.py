@@ -3,19 +3,25 @@
 The only module that DDP or compile may wrap: calling parts of it past the wrapper would train unsynchronised copies.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import reduce
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from xdseg.adaptations.contract import Adaptation
 from xdseg.data.loading import Batch, Labelled, Unlabelled
 from xdseg.data.tensors import normalise
+from xdseg.saved import added_name
 from xdseg.segmenters.contract import Features, Segmenter, Size, Steer
+from xdseg.segmenters.steering import Steering, together
 from xdseg.settings.training import Supervision
 from xdseg.training.step import Step
 from xdseg.training.teacher import Teacher
+
+T = TypeVar("T")
 
 
 class TrainStep(nn.Module):
@@ -40,10 +46,9 @@ class TrainStep(nn.Module):
         self.reference = deepcopy(segmenter).requires_grad_(False) if wanted else None
         self._step: Step | None = None
 
-    @property
-    def provider(self) -> Adaptation | None:
-        """The adaptation that gives pseudo-labels, if there is one."""
-        return next((part for part in self.adaptations.values() if part.provides_pseudo_labels), None)
+    def provider_of(self, office: str) -> Adaptation | None:
+        """The adaptation that gives `pseudo_labels`, or `need`, if there is one."""
+        return next((part for part in self.adaptations.values() if getattr(part, f"provides_{office}")), None)
 
     def train(self, mode: bool = True) -> "TrainStep":
         """Set the mode of all parts but the reference, which stays as at test time."""
@@ -58,7 +63,7 @@ class TrainStep(nn.Module):
         for segmenter in (self.segmenter, self.teacher and self.teacher.segmenter):
             if segmenter is not None:
                 segmenter.set_progress(step.index, step.total)
-        step.set_steer(combined(adaptation.steer(step) for adaptation in self.adaptations.values()))
+        step.set_steer(lambda view: combined(part.steer(step, view) for part in self.adaptations.values()))
         losses = self.supervised(step)
         for name, adaptation in self.adaptations.items():
             losses |= _named(name, adaptation.losses(step))
@@ -85,16 +90,31 @@ class TrainStep(nn.Module):
         for adaptation in self.adaptations.values():
             adaptation.after_step(step)
 
+    def measures(self) -> dict[str, float]:
+        """What adaptations show of the last step beside losses, as `origin/name`."""
+        return {
+            key: value
+            for name, part in self.adaptations.items()
+            for key, value in _named(name, part.measures()).items()
+        }
+
+    def inference_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that prediction needs: the segmenter's, and what it takes of adaptations."""
+        yield from self.segmenter.parameters()
+        for adaptation in self.adaptations.values():
+            for module in adaptation.inference_modules().values():
+                yield from module.parameters()
+
     def inference_state(self) -> dict[str, Tensor]:
         """The segmenter's state under its own names, and what prediction needs of adaptations."""
         state = dict(self.segmenter.state_dict())
         for name, adaptation in self.adaptations.items():
             for part, module in adaptation.inference_modules().items():
-                state |= {f"adaptations.{name}.{part}.{key}": value for key, value in module.state_dict().items()}
+                state |= {added_name(name, part, key): value for key, value in module.state_dict().items()}
         return state
 
 
-def _named(origin: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _named(origin: str, terms: Mapping[str, T]) -> dict[str, T]:
     return {f"{origin}/{name}": value for name, value in terms.items()}
 
 
@@ -111,13 +131,13 @@ def _prepared(images: Unlabelled) -> Unlabelled:
 
 
 def combined(steers: Iterable[Steer | None]) -> Steer | None:
-    """The sum of several biases; None if there is none, and for a site where none steers."""
+    """Several steers as one; None if there is none, and for a site where none steers."""
     present = [steer for steer in steers if steer is not None]
     if len(present) < 2:
         return present[0] if present else None
 
-    def total(site: str, features: Features, keys: Size) -> Tensor | None:
-        biases = [bias for steer in present if (bias := steer(site, features, keys)) is not None]
-        return sum(biases[1:], biases[0]) if biases else None
+    def total(site: str, features: Features, keys: Size) -> Tensor | Steering | None:
+        given = [found for steer in present if (found := steer(site, features, keys)) is not None]
+        return reduce(together, given) if given else None
 
     return total

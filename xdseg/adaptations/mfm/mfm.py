@@ -15,10 +15,11 @@ several views of an image (HRDA) each has its own mask and all share the rebuild
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xdseg.adaptations.contract import Adaptation, Needs
-from xdseg.adaptations.mfm.masks import draw_mask, merged, token_grid, zeros_like
+from xdseg.adaptations.mfm.masks import draw_mask, merged, shares_of, token_grid, zeros_like
 from xdseg.adaptations.mfm.places import Maps, cut, detached, hidden_pixels, places, replaced
 from xdseg.adaptations.mfm.rebuilder import Rebuilder
 from xdseg.adaptations.mfm.targets import PixelHead, hidden_error, map_error, patches
@@ -94,11 +95,21 @@ class Mfm(Adaptation):
             place: draw_mask(
                 len(maps[self.last]),
                 token_grid(maps[self.last], self.cells),
-                ratio=self.settings.ratio,
+                ratio=self.ratio(step, domain, features, place),
                 draws=step.stream(f"mfm/{domain}/{place}"),
             ).to(maps[self.last].device)
             for place, maps in places(features, parts=parts).items()
         }
+
+    def ratio(self, step: Step, domain: str, features: Features, place: str) -> float | Tensor:
+        """Probability that a token is hidden: the same for all, or by what adaptation needs there."""
+        if self.settings.mask == "uniform":
+            return self.settings.ratio
+        view = VIEW if domain == "target" and VIEW in step.views else domain
+        size = tuple(step.view(view).shape[-2:])
+        need = cut(F.interpolate(step.need(view)[:, None], size, mode="bilinear")[:, 0], features, place)
+        last = places(features, parts=True)[place][self.last]
+        return shares_of(need, token_grid(last, self.cells), self.settings.ratio)
 
     def classified(self, step: Step, domain: str, features: Features, keeps: Keeps) -> dict[str, Tensor]:
         """The host's own loss of what its decoder makes of rebuilt features."""
@@ -135,10 +146,10 @@ class Mfm(Adaptation):
 
 def needs_of(settings: Settings) -> Needs:
     """Target images always; pseudo-labels where classes of the target are asked for; a teacher for its maps alone."""
-    labels = settings.target == "class" and settings.domain != "source"
+    labels, by_need = settings.target == "class" and settings.domain != "source", settings.mask == "need"
     if settings.target == "teacher-feature":
-        return Needs(target="images", teacher=settings.alpha, teacher_norm=settings.teacher_norm)
-    return Needs(target="images", pseudo_labels=labels)
+        return Needs(target="images", teacher=settings.alpha, teacher_norm=settings.teacher_norm, need=by_need)
+    return Needs(target="images", pseudo_labels=labels, need=by_need)
 
 
 def labels_of(step: Step, domain: str) -> tuple[Tensor, Tensor | None]:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xdseg.segmenters.contract import Steer
+from xdseg.segmenters.contract import Site, Steer
 from xdseg.segmenters.foundation.fixed_prediction import FixedPrediction
 from xdseg.segmenters.foundation.pixel_decoder import TextPixelDecoder
 from xdseg.segmenters.ladder.pixel_decoder import PixelDecoder
-from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder
+from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder, decoder_sites
 from xdseg.segmenters.mask_prediction import MaskPrediction, point_stream
 from xdseg.settings.query_decoder import QueryDecoder as Settings
 
@@ -41,6 +41,10 @@ class MaskDecoder(nn.Module):
             self.decoder = TextDecoder(settings, levels=LEVELS, classes=classes, text=text)
         else:
             self.decoder = TransformerDecoder(settings, levels=LEVELS, classes=classes)
+
+    def sites(self, *, stride: float) -> list[Site]:
+        """Attention of each layer to its map, where the finest that is attended to has that stride."""
+        return decoder_sites(self.settings, layers=self.settings.decoder_layers, stride=stride)
 
     def forward(
         self, maps: Sequence[Tensor], text: Tensor | None = None, *, steer: Steer | None = None

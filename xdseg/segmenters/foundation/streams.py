@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xdseg.errors import BadInput
 from xdseg.segmenters import vit
-from xdseg.segmenters.contract import Site, Steer
+from xdseg.segmenters.contract import MapSpec, Site, Steer
 from xdseg.segmenters.foundation.towers import ClipTower, TimmTower
 from xdseg.segmenters.vit import Tokens
 
@@ -50,9 +50,10 @@ def depth(towers: Towers) -> int:
 
 
 def sites(towers: Towers) -> list[Site]:
-    """Attention that can be steered: that of the first stream's blocks."""
+    """Attention that can be steered: that of the first stream's blocks, where a steer sees the patches that enter."""
     name, tower = next(iter(towers.items()))
-    return [Site(_site(name, number), tower.heads(number)) for number in range(len(tower.blocks))]
+    entering = MapSpec(vit.INPUT, tower.width, tower.patch)
+    return [Site(_site(name, number), tower.heads(number), reads=entering) for number in range(len(tower.blocks))]
 
 
 def run(
@@ -61,9 +62,9 @@ def run(
     """All blocks; without fusers each encoder by itself. A steer reaches the first stream's attention."""
     steered, maps = next(iter(towers)), {}
     for number in range(depth(towers)):
-        biases = {steered: vit.patch_bias(_site(steered, number), tokens[0], steer)}
+        given = {steered: vit.patch_bias(_site(steered, number), tokens[0], steer)}
         tokens = [
-            tower.run(number, x, biases.get(name)) for (name, tower), x in zip(towers.items(), tokens, strict=True)
+            tower.run(number, x, given.get(name)) for (name, tower), x in zip(towers.items(), tokens, strict=True)
         ]
         if fusers:
             added = fusers[number](*tokens)

@@ -73,9 +73,8 @@ class TextQueries(Segmenter):
         """The neck's maps. Sites: blocks of the first encoder, and the decoder's attention to maps."""
         strides = [self.patch / scale for scale in SCALES]  # 3.5 and so on, of patches of 14 pixels
         maps = [MapSpec(f"neck{n}", self.neck.width, _whole(stride)) for n, stride in enumerate(strides)]
-        decoder, sites = self.settings.decoder, self.encoder_sites()
-        sites += [Site(f"decoder.{n}", decoder.heads, "cross") for n in range(decoder.decoder_layers)]
-        return Description(classes=self.classes, maps=tuple(maps), multiple=2 * self.patch, sites=tuple(sites))
+        sites = (*self.encoder_sites(), *self.decoder.sites(stride=maps[1].stride))
+        return Description(classes=self.classes, maps=tuple(maps), multiple=2 * self.patch, sites=sites)
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
         """The neck's maps; context: embeddings of image and texts, and the grid of the patches.

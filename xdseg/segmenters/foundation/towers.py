@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xdseg.segmenters import vit
 from xdseg.segmenters.contract import Size
 from xdseg.segmenters.foundation.patches import placed
-from xdseg.segmenters.vit import Tokens
+from xdseg.segmenters.vit import Guided, Tokens
 from xdseg.settings.encoders import Resampling
 
 
@@ -65,6 +65,11 @@ class TimmTower:
         return self.trunk.embed_dim
 
     @property
+    def patch(self) -> int:
+        """Side of a patch in pixels, as images are cut, whatever the encoder's file has."""
+        return self.trunk.patch_embed.proj.kernel_size[0]
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """In their order."""
         return self.trunk.blocks
@@ -88,8 +93,8 @@ class TimmTower:
             x = torch.cat([*prefix, x], dim=1)
         return Tokens(trunk.norm_pre(x), grid, rotations(trunk, grid))
 
-    def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
-        """One block."""
+    def run(self, number: int, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
+        """One block, as `vit.run`."""
         return vit.run(self.trunk.blocks[number], tokens, mask)
 
     def normed(self, tokens: Tokens) -> Tokens:
@@ -135,13 +140,16 @@ def attended(pool: nn.Module, x: Tensor) -> Tensor:
     return found + pool.mlp(pool.norm(found))
 
 
-def plain_attention(attention: nn.MultiheadAttention, x: Tensor, mask: Tensor | None) -> Tensor:
-    """PyTorch's attention of tokens (B, T, D) to themselves, step by step."""
+def plain_attention(attention: nn.MultiheadAttention, x: Tensor, mask: Tensor | Guided | None) -> Tensor:
+    """PyTorch's attention of tokens (B, T, D) to themselves, step by step, with factors where they are guided."""
+    given = mask if isinstance(mask, Guided) else Guided(mask)
     parts = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
     q, k, v = (part.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    shares = (logits if mask is None else logits + mask).softmax(-1).to(v.dtype)
-    return attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
+    shares = (logits if given.mask is None else logits + given.mask).softmax(-1).to(v.dtype)
+    v = v if given.values is None else v * given.values.to(v.dtype)
+    made = attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
+    return made if given.gate is None else made * given.gate.to(made.dtype)
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,11 @@ class ClipTower:
     def width(self) -> int:
         """Of the tokens."""
         return self.visual.conv1.out_channels
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.visual.conv1.kernel_size[0]
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -177,10 +190,10 @@ class ClipTower:
         x = x + placed(visual.positional_embedding[None], grid, before=1, mode=self.positions)
         return Tokens(visual.ln_pre(x), grid)
 
-    def run(self, number: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
-        """One block; `mask` (B or 1, heads or 1, T, T) is added to the logits."""
+    def run(self, number: int, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
+        """One block; a mask (B or 1, heads or 1, T, T) is added to the logits. Factors are applied step by step."""
         x, block = tokens.x, self.blocks[number]
-        if not self.fused:
+        if not self.fused or isinstance(mask, Guided):  # PyTorch's attention shows no one its values
             x = x + block.ls_1(plain_attention(block.attn, block.ln_1(x), mask))
             return Tokens(x + block.ls_2(block.mlp(block.ln_2(x))), tokens.grid)
         if mask is not None:  # PyTorch's attention takes images and heads as one dimension

@@ -20,7 +20,7 @@ from xdseg.segmenters.ladder.encoder_weights import fill_encoder
 from xdseg.segmenters.ladder.pixel_decoder import PixelDecoder, Projections
 from xdseg.segmenters.ladder.pyramid import Pyramid
 from xdseg.segmenters.ladder.spatial_prior import STRIDES
-from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder
+from xdseg.segmenters.ladder.transformer_decoder import TransformerDecoder, decoder_sites
 from xdseg.segmenters.mask_prediction import MaskPrediction, normalised, point_stream
 from xdseg.segmenters.vit import Tokens
 from xdseg.settings.ladder import ViTMask2Former as Settings
@@ -65,8 +65,10 @@ class ViTMask2Former(Segmenter):
     def describe(self) -> Description:
         """Maps of several strides. Sites: blocks of the encoder, and the decoder's attention to maps."""
         maps = tuple(MapSpec(f"stride{stride}", self.encoder.embed_dim, stride) for stride in self.strides)
-        sites = [Site(f"blocks.{n}", block.attn.num_heads) for n, block in enumerate(self.encoder.blocks)]
-        sites += [Site(f"decoder.{n}", self.settings.heads, "cross") for n in range(self.settings.decoder_layers)]
+        entering = MapSpec(vit.INPUT, self.encoder.embed_dim, self.patch)
+        blocks = [block.attn.num_heads for block in self.encoder.blocks]
+        sites = [Site(f"blocks.{n}", heads, reads=entering) for n, heads in enumerate(blocks)]
+        sites += decoder_sites(self.settings, layers=self.settings.decoder_layers, stride=self.strides[1])
         return Description(classes=self.classes, maps=maps, multiple=max(self.strides), sites=tuple(sites))
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:

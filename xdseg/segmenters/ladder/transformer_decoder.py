@@ -7,20 +7,23 @@ Departs from other code in speed alone: a mask for attention is made of the mask
 after it was made, which is the same, as both are linear; and predictions that nobody supervises are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xdseg.segmenters.contract import Features, Size, Steer
+from xdseg.segmenters.contract import Features, MapSpec, Site, Size, Steer
 from xdseg.segmenters.ladder.attention import Attention
 from xdseg.segmenters.ladder.sequences import sines, size_of
-from xdseg.segmenters.vit import INPUT, joined
+from xdseg.segmenters.steering import INPUT, PREDICT, Steering, steering_of
+from xdseg.segmenters.vit_steering import joined
 from xdseg.settings.mask2former import Mask2Former as Settings
 
 EMBEDDING_LAYERS = 3  # of the masks
+LEVEL = "level"  # the finest map that is attended to, among what a steer sees
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Level:
     values: Tensor  # (B, h w, C)
     keys: Tensor  # values with their positions
     mask_map: Tensor  # (B, C, h w): what masks are made of, at this size; without gradient
+
+    @cached_property
+    def grid(self) -> Tensor:
+        """The values as a map (B, C, h, w), one view for all who ask."""
+        return self.values.transpose(1, 2).unflatten(2, self.size)
 
 
 class TransformerDecoder(nn.Module):
@@ -72,8 +80,11 @@ class TransformerDecoder(nn.Module):
             embedded = self.mask_embedding(normed)
             if all_predictions:
                 found.append(self.read(normed, embedded, mask_map))
-            bias = steer and self.asked(f"decoder.{number}", level, steer)
-            x = layer(x, positions, level, joined(seen(embedded, level), bias))
+            given = steering_of(
+                steer and self.asked(number, levels, steer, partial(self.read, normed, embedded, mask_map))
+            )
+            given = given or Steering()
+            x = layer(x, positions, level, joined(seen(embedded, level, given.opened), given.bias), given.values)
         normed = self.norm(x)
         found.append(self.read(normed, self.mask_embedding(normed), mask_map))
         masks, classes = zip(*found, strict=True)
@@ -91,17 +102,30 @@ class TransformerDecoder(nn.Module):
         """Mask and class logits of normed queries (B, Q, C) and their embeddings."""
         return (embedded @ mask_map.flatten(2)).unflatten(2, size_of(mask_map)), self.class_head(normed)
 
-    def asked(self, site: str, level: Level, steer: Steer) -> Tensor | None:
-        """The bias that a steer gives a site, which sees the level that is attended to."""
-        grid = level.values.transpose(1, 2).unflatten(2, level.size)
-        return steer(site, Features({}, context={INPUT: grid}), level.size)
+    def asked(
+        self, number: int, levels: Sequence[Level], steer: Steer, predict: Callable[[], tuple[Tensor, Tensor]]
+    ) -> Tensor | Steering | None:
+        """What a steer says of a layer: it sees the level that is attended to, the finest, and what was predicted."""
+        level, maps = levels[number % len(levels)], {LEVEL: levels[-1].grid}
+        context = {INPUT: level.grid, PREDICT: predict}
+        return steer(f"decoder.{number}", Features(maps, context=context), level.size)
 
 
 @torch.no_grad()
-def seen(embedded: Tensor, level: Level) -> Tensor:
-    """(B, 1, Q, h w), true in each query's mask; all true for a query whose mask is empty."""
-    inside = embedded @ level.mask_map >= 0
-    return (inside | ~inside.any(-1, keepdim=True))[:, None]
+def seen(embedded: Tensor, level: Level, opened: Tensor | None = None) -> Tensor:
+    """(B, 1, Q, h w), true in each query's mask; all true for a query whose mask is empty.
+
+    Keys that are opened, (B, heads or 1, Q or 1, h w), count as part of the mask; the answer then is one per head.
+    """
+    inside = (embedded @ level.mask_map >= 0)[:, None]
+    if opened is not None:
+        inside = inside | opened
+    return inside | ~inside.any(-1, keepdim=True)
+
+
+def decoder_sites(settings: Settings, *, layers: int, stride: int) -> list[Site]:
+    """The attention of each layer to its level; the finest level has that stride."""
+    return [Site(f"decoder.{n}", settings.heads, "cross", MapSpec(LEVEL, settings.dim, stride)) for n in range(layers)]
 
 
 class DecoderLayer(nn.Module):
@@ -116,9 +140,9 @@ class DecoderLayer(nn.Module):
         for layer in (self.widen, self.narrow):
             nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, x: Tensor, positions: Tensor, level: Level, mask: Tensor) -> Tensor:
-        """Queries (B, Q, C) with their positions (Q, C); the mask is of attention to the level."""
-        x = self.cross_norm(x + self.cross(x + positions, level.keys, level.values, mask))
+    def forward(self, x: Tensor, positions: Tensor, level: Level, mask: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Queries (B, Q, C) with their positions (Q, C); mask and factor are of attention to the level."""
+        x = self.cross_norm(x + self.cross(x + positions, level.keys, level.values, mask, factor))
         placed = x + positions
         x = self.among_norm(x + self.among(placed, placed, x))
         return self.feedforward_norm(x + self.narrow(F.relu(self.widen(x))))

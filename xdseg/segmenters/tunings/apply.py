@@ -21,7 +21,7 @@ from xdseg.segmenters.tunings.lora import LoRA
 from xdseg.segmenters.tunings.low_rank import LowRank
 from xdseg.segmenters.tunings.rein import Queries, Rein
 from xdseg.segmenters.tunings.soma import SoMA
-from xdseg.segmenters.vit import Tokens
+from xdseg.segmenters.vit import Guided, Tokens
 from xdseg.settings import tunings as settings_of
 from xdseg.settings.tunings import Tuning
 
@@ -49,7 +49,7 @@ class Tuned(nn.Module):
             self.encoder.eval()
         return self
 
-    def run(self, block: int, tokens: Tokens, mask: Tensor | None = None) -> Tokens:
+    def run(self, block: int, tokens: Tokens, mask: Tensor | Guided | None = None) -> Tokens:
         """One block, as `vit.run`, and what follows it."""
         return self.after_block(block, vit.run(self.encoder.blocks[block], tokens, mask))
 
