@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -242,7 +243,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = measure.options(__doc__, arguments)
     torch.set_num_threads(1)
     found = measure.Results()
-    with TemporaryDirectory() as scratch, devices.reproducible():
+    # weights that params.yaml names lie below its folder
+    with TemporaryDirectory() as scratch, chdir(PARAMS.parent), devices.reproducible():
         clustering(found, quick=chosen.quick)
         for segmenter in ("daformer",) if chosen.quick else HOSTS:
             testing(segmenter, found, Path(scratch), quick=chosen.quick)
