@@ -25,20 +25,28 @@ def take_over(methods: Any) -> Any:
 
 
 def _filled(name: str, own: Any, methods: dict[str, Any]) -> Any:
-    if not isinstance(own, dict) or own.get("like") is None:
+    taken = _taken(name, own, methods, "methods", noun="row")
+    if taken is None:
         return own
-    like = own["like"]
-    if like not in methods or like == name:
-        known = [other for other in methods if other != name]
-        raise BadInput(f"params: methods.{name}.like: unknown {like!r}; {suggest(str(like), known)}")
-    taken = methods[like]
-    if not isinstance(taken, dict):
-        return own
-    if taken.get("like") is not None:
-        raise BadInput(f"params: methods.{name}.like: {like} is itself like {taken['like']}; name that row")
     segmenter = own.get("segmenter")
     named = {role: f"{taken[role]}-{segmenter}" for role in ROLES if segmenter and taken.get(role)}
     return merge(taken | named, own)
+
+
+def _taken(name: str, own: Any, entries: dict[str, Any], where: str, *, noun: str = "one") -> dict[str, Any] | None:
+    """What an entry is like; None if it is like nothing, or one of the two is no map, which is not told here."""
+    if not isinstance(own, dict) or own.get("like") is None:
+        return None
+    like = own["like"]
+    if like not in entries or like == name:
+        known = [other for other in entries if other != name]
+        raise BadInput(f"params: {where}.{name}.like: unknown {like!r}; {suggest(str(like), known)}")
+    taken = entries[like]
+    if not isinstance(taken, dict):
+        return None
+    if taken.get("like") is not None:
+        raise BadInput(f"params: {where}.{name}.like: {like} is itself like {taken['like']}; name that {noun}")
+    return taken
 
 
 def take_over_domains(suites: Any) -> Any:
@@ -75,12 +83,5 @@ def take_over_settings(parts: Any, kind: str) -> Any:
 
 
 def _with_settings(name: str, own: Any, parts: dict[str, Any], kind: str) -> Any:
-    if not isinstance(own, dict) or own.get("like") is None:
-        return own
-    like = own["like"]
-    if like == name or not isinstance(parts.get(like), dict):
-        known = [other for other in parts if other != name]
-        raise BadInput(f"params: {kind}.{name}.like: unknown {like!r}; {suggest(str(like), known)}")
-    if parts[like].get("like") is not None:
-        raise BadInput(f"params: {kind}.{name}.like: {like} is itself like {parts[like]['like']}; name that one")
-    return merge(parts[like], {key: value for key, value in own.items() if key != "like"})
+    taken = _taken(name, own, parts, kind)
+    return own if taken is None else merge(taken, {key: value for key, value in own.items() if key != "like"})
