@@ -105,7 +105,7 @@ def _draw(axes: Axes, panel: _Panel, scale: tuple[float, float]) -> None:
     axes.barh(places, values, height=0.7, color=[UP if value >= 0 else DOWN for value in values])
     axes.axvline(0, color=INK, linewidth=0.8)
     if about.mean is not None:
-        axes.axvline(100 * about.mean, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
+        axes.axvline(100 * about.mean, color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1.5)
     for place, value in zip(places, values, strict=True):
         gap = 0.02 * (scale[1] - scale[0]) * (1 if value >= 0 else -1)
         side = "left" if value >= 0 else "right"
