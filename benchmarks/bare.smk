@@ -128,6 +128,8 @@ rule board:
         metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
         gains="results/{suite}/board-{board}/gains.csv",
+        class_gains="results/{suite}/board-{board}/class_gains.csv",
+        gains_figure="results/{suite}/board-{board}/gains.png",
         costs="results/{suite}/board-{board}/costs.csv",
         heatmap="results/{suite}/board-{board}/heatmap.png",
         page="results/{suite}/board-{board}/index.html",

@@ -30,6 +30,13 @@ rule board:
             category="{suite}",
             labels={"what": "gains"},
         ),
+        class_gains="results/{suite}/board-{board}/class_gains.csv",
+        gains_figure=report(
+            "results/{suite}/board-{board}/gains.png",
+            caption="captions/gains_figure.rst",
+            category="{suite}",
+            labels={"what": "gain on every pair"},
+        ),
         costs=report(
             "results/{suite}/board-{board}/costs.csv",
             caption="captions/costs.rst",

@@ -19,7 +19,7 @@ from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
 TABLES = {"leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
-FILES = TABLES | {"cells.csv", "costs.csv", "gains.csv", "heatmap.png", "index.html"}
+FILES = TABLES | {"cells.csv", "class_gains.csv", "costs.csv", "gains.csv", "gains.png", "heatmap.png", "index.html"}
 
 
 def cell(method: str, pair: str, seed: int = 0, setting: str = "source") -> dict:

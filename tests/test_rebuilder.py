@@ -177,7 +177,6 @@ def test_width_follows_the_last_map(channels, width):
         ({"target": "pixel", "rebuild": False}, "without rebuild there is nothing to hold against target pixel"),
         ({"target": "pixel", "freeze": "decoder"}, "target pixel has no decoder"),
         ({"target": "student-feature", "loss_on": "masked"}, "leave freeze decoder and loss_on masked"),
-        ({"mask": "need"}, "uniform"),
     ],
 )
 def test_settings_that_contradict_are_refused(values, message):

@@ -17,7 +17,8 @@ from xdseg.cli import main
 
 pytestmark = pytest.mark.slow
 
-SCORES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "gains.csv", "heatmap.png")
+TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "gains.csv", "class_gains.csv")
+SCORES = (*TABLES, "heatmap.png", "gains.png")
 TIMEOUT = 300  # seconds that nothing here comes near, so that a hang is a failure
 
 

@@ -1,6 +1,6 @@
 """Gains: what a row has over the row it names, pair by pair and over the pairs, with its uncertainty."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -67,9 +67,18 @@ class Gain:
         return sum(value > 0 for value in self.values)
 
 
-def gains(rows: Sequence[Row], cells: Sequence[TableCell], about: About) -> dict[str, Gain]:
-    """By method, of those whose host (else floor) has a row on this board, in the order of the rows."""
-    known, found, scored = {row.method for row in rows}, {}, _by_seed(cells)
+def gains(
+    rows: Sequence[Row],
+    cells: Sequence[TableCell],
+    about: About,
+    *,
+    score: Callable[[TableCell], float | None] = lambda cell: cell.miou,
+) -> dict[str, Gain]:
+    """By method, of those whose host (else floor) has a row on this board, in the order of the rows.
+
+    `score` is what counts of a cell, 0..1; None where it has none.
+    """
+    known, found, scored = {row.method for row in rows}, {}, _by_seed(cells, score)
     for row in rows:
         peer = about.peer(row.method)
         if peer and peer[0] in known and not row.entered:
@@ -92,10 +101,10 @@ def against(method: str, peer: tuple[str, str], pairs: Iterable[Pair], scored: S
     return Gain(*peer, by_seed, tuple(lacking))
 
 
-def _by_seed(cells: Sequence[TableCell]) -> Scored:
+def _by_seed(cells: Sequence[TableCell], score: Callable[[TableCell], float | None]) -> Scored:
     found: dict[tuple[str, Pair], dict[int, float | None]] = {}
     for cell in cells:
-        found.setdefault((cell.method, cell.pair), {})[cell.seed] = cell.miou
+        found.setdefault((cell.method, cell.pair), {})[cell.seed] = score(cell)
     return found
 
 

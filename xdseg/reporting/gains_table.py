@@ -1,9 +1,12 @@
 """The gains of a board as tables: a file for machines, and the texts that the pages show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xdseg.reporting.gains import Gain
+from xdseg.reporting.about import About
+from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.gains import Gain, gains
+from xdseg.reporting.leaderboard import Row
 from xdseg.reporting.text import csv_text, fixed, percent
 
 P_DECIMALS = 3  # of a p on a page
@@ -11,6 +14,10 @@ LEAST_P = 0.001  # smaller ones are shown as less than this
 COLUMNS = (
     *("method", "against", "role", "pairs", "seeds", "gain", "low", "high", "interval", "p", "p_holm", "p_wilcoxon"),
     *("detectable", "better", "gap_closed", "note"),
+)
+CLASS_COLUMNS = (
+    *("class", "method", "against", "role", "pairs", "seeds", "gain", "low", "high", "interval", "p"),
+    *("detectable", "better", "note"),
 )
 MEANING = (
     "A gain is the mean over the board's pairs (on one pair: over seeds) of the difference in mIoU to the named row, "
@@ -89,6 +96,22 @@ def _p(value: float | None) -> str:
 def gains_csv(found: Mapping[str, Gain]) -> str:
     """One line per method that names a row of the board, in points of mIoU; the header alone if none does."""
     return csv_text(COLUMNS, (_csv_line(method, gain) for method, gain in found.items()))
+
+
+def class_gains_csv(rows: Sequence[Row], cells: Sequence[TableCell], classes: Sequence[str], *, about: About) -> str:
+    """One line per class and method, in points of that class's IoU; p is not adjusted for the number of lines.
+
+    A row has no gain where its IoU or its peer's is undefined on one of the cells: such a class is in neither truth nor
+    prediction of that target.
+    """
+    found = {name: gains(rows, cells, about, score=lambda cell, name=name: cell.iou(name)) for name in classes}
+    lines = ((name, method, gain) for name, by_method in found.items() for method, gain in by_method.items())
+    return csv_text(CLASS_COLUMNS, ([name, *_class_line(method, gain)] for name, method, gain in lines))
+
+
+def _class_line(method: str, gain: Gain) -> list[object]:
+    line = dict(zip(COLUMNS, _csv_line(method, gain), strict=True))
+    return [line[column] if column != "note" else gain.estimate.reason for column in CLASS_COLUMNS[1:]]
 
 
 def _csv_line(method: str, gain: Gain) -> list[object]:

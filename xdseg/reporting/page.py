@@ -26,7 +26,7 @@ def leaderboard_md(
     suite: str,
     classes: tuple[str, ...],
 ) -> str:
-    """A Markdown page of the board; it links to heatmap.png beside it. `found` are its gains."""
+    """A Markdown page of the board; it links to the pictures beside it. `found` are its gains."""
     parts = [
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
@@ -56,6 +56,7 @@ def _gains(found: Mapping[str, Gain]) -> Iterator[str]:
     if not found:
         return
     yield f"## Gains\n\n{MEANING}"
+    yield "![Gain of each method over the row that it names, on every pair](gains.png)"
     header = ["method", "against", "gain", "95 % interval", "of", "p, Holm", "p, Wilcoxon (independent pairs)"]
     header += ["detectable", "better", "gap closed (%)"]
     ruled = ["---", "---", "---:", "---:", "---", *["---:"] * 5]

@@ -35,6 +35,8 @@ FILES = {  # beside the page
     "leaderboard.csv": "rows",
     "leaderboard.json": "rows with every pair",
     "gains.csv": "gains with their intervals",
+    "class_gains.csv": "the same of every class",
+    "gains.png": "gain on every pair, sorted",
     "cells.csv": "every cell with its fingerprints",
     "costs.csv": "costs of every cell",
     "heatmap.png": "the map as a picture",

@@ -11,7 +11,8 @@ from xdseg.tracking.wanted import Wanted, board
 
 TABLE = "leaderboard.json"
 CELLS = "cells.csv"
-FILES = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "gains.csv", "costs.csv", "heatmap.png")
+TEXTS = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "gains.csv", "class_gains.csv", "costs.csv")
+FILES = (*TEXTS, "heatmap.png", "gains.png")
 
 
 def wanted_board(name: str, suite: str) -> Wanted | None:
