@@ -12,8 +12,8 @@ from xdseg import __version__
 PAPERS: dict[str, dict[str, str]] = {
     "adaptsegnet": {"note": "AdaptSegNet", "booktitle": "CVPR", "year": "2018"},
     "advent": {"note": "ADVENT: AdvEnt and MinEnt"},
-    "dacs": {"note": "DACS", "url": "https://github.com/lhoyer/MIC"},
-    "daformer": {"note": "DAFormer", "url": "https://github.com/lhoyer/MIC"},
+    "dacs": {"note": "DACS"},
+    "daformer": {"note": "DAFormer"},
     "deeplabv2": {"note": "DeepLabV2"},
     "deeplabv3plus": {"note": "DeepLabV3+"},
     "dora": {"note": "DoRA"},

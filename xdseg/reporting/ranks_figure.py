@@ -21,7 +21,7 @@ TITLE = 0.32  # inches
 FONT, SMALL = 8.5, 7.5  # points
 TICKS = 12  # at most, beside the first
 INK, QUIET, PALE = "#1a1a1a", "#6b6b6b", "#9a9a9a"
-BEST, OTHER = "#0072b2", "#4d4d4d"  # of bars: with the best, without it
+BEST, OTHER = "#0072b2", "#e69f00"  # of bars with the best and without it: Okabe and Ito's blue and orange
 SAID = (
     "Bars join methods that no test separates (a dot on each; blue: with the best). Every two are compared over the "
     "pairs, clustered by source and target, with Holm's adjustment at 5 %: this is no Nemenyi test. In brackets: the "
@@ -31,7 +31,8 @@ SAID = (
 
 def save_ranks_figure(path: Path, found: Ranks, *, suite: str) -> None:
     """Write the figure as PNG, and as SVG beside it; equal ranks give equal bytes. Without ranks it says why."""
-    save_figure(path, lambda: _figure(found, suite) if found.standings else _sentence(f"{suite}: no ranks, {found.reason}"))
+    without = f"{suite}: no ranks, {found.reason}"
+    save_figure(path, lambda: _figure(found, suite) if found.standings else _sentence(without))
 
 
 def _figure(found: Ranks, suite: str) -> Figure:
