@@ -18,7 +18,7 @@ from xdseg.reporting.cells_table import collect
 from xdseg.reporting.figures import DPI
 from xdseg.reporting.leaderboard import rank
 from xdseg.reporting.ranks import Ranks, ranks
-from xdseg.reporting.ranks_figure import AXIS, BEST, OTHER
+from xdseg.reporting.ranks_figure import AXIS, BEST, MARGIN, OTHER
 from xdseg.reporting.ranks_table import COLUMNS
 from xdseg.reporting.statistics.clusters import over_pairs
 from xdseg.reporting.statistics.ranks import average_ranks, groups, rank_interval
@@ -201,6 +201,15 @@ def test_a_bar_is_as_long_as_its_ranks(tmp_path):
     pair = {key: value for key, value in BY_HAND.items() if key[0] in ("mid", "twin")}
     tied = board(tmp_path / "2", pair)
     assert extent(tied, BEST) == pytest.approx(0.25 * AXIS * DPI + dot, abs=4) and extent(tied, OTHER) is None
+
+
+def test_labels_have_room(tmp_path):
+    """A name of the widest letters: half of the margin stays white on all sides."""
+    names = {"mid": "m" * 30, "twin": "w" * 30}
+    folder = board(tmp_path, {(names[m], pair, seed): v for (m, pair, seed), v in BY_HAND.items() if m in names})
+    image, edge = np.asarray(Image.open(folder / "ranks.png").convert("RGB")), round(MARGIN / 2 * DPI)
+    inside = image[edge:-edge, edge:-edge]
+    assert (image < 255).any() and (image < 255).sum() == (inside < 255).sum()
 
 
 def test_the_page_says_what_the_bars_mean(tmp_path):

@@ -9,16 +9,19 @@ from textwrap import wrap
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from xdseg.reporting.figures import save_figure
 from xdseg.reporting.ranks import Ranks, Standing
 
 AXIS = 4.4  # inches, from the first rank to the last
 LINE, BAR = 0.19, 0.13  # inches: height of a label's line, and of a bar's
-LETTER = 0.064  # inches per letter of a label
+LETTER = 0.064  # inches per letter of the lines below the figure
 MARGIN, GAP, TICK = 0.2, 0.08, 0.05  # inches: around everything, between line and label, length of a tick
 TITLE = 0.32  # inches
 FONT, SMALL = 8.5, 7.5  # points
+POINTS = 72  # per inch
+PIXELS = 1.05  # how much wider letters may get when they are fitted to pixels
 TICKS = 12  # at most, beside the first
 INK, QUIET, PALE = "#1a1a1a", "#6b6b6b", "#9a9a9a"
 BEST, OTHER = "#0072b2", "#e69f00"  # of bars with the best and without it: Okabe and Ito's blue and orange
@@ -38,7 +41,7 @@ def save_ranks_figure(path: Path, found: Ranks, *, suite: str) -> None:
 def _figure(found: Ranks, suite: str) -> Figure:
     methods = found.standings
     half = (len(methods) + 1) // 2
-    labels = LETTER * max(len(_label(standing)) for standing in methods) + GAP
+    labels = max(_inches(_label(standing)) for standing in methods) + GAP
     width = 2 * (MARGIN + labels) + AXIS
     said = _said(found, letters=int((width - 2 * MARGIN) / LETTER))
     bottom = MARGIN + LINE * (len(said) + 0.5)
@@ -63,7 +66,13 @@ def _figure(found: Ranks, suite: str) -> Figure:
 
 
 def _label(standing: Standing) -> str:
-    return f"{standing.method}  {standing.mean_rank:.2f} [{standing.low}–{standing.high}]"
+    left = str(standing.low) if standing.alone else f"{standing.low}–{standing.high}"
+    return f"{standing.method}  {standing.mean_rank:.2f} [{left}]"
+
+
+def _inches(text: str) -> float:
+    """How long a label is; names of wide letters must fit too."""
+    return TextPath((0, 0), text, size=FONT).get_extents().width / POINTS * PIXELS
 
 
 def _said(found: Ranks, *, letters: int) -> list[str]:
@@ -106,7 +115,7 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _sentence(text: str) -> Figure:
-    figure, axes = _canvas(2 * MARGIN + LETTER * len(text), 2 * MARGIN + LINE)
+    figure, axes = _canvas(2 * MARGIN + _inches(text), 2 * MARGIN + LINE)
     _write(axes, MARGIN, MARGIN + LINE / 2, text, FONT)
     return figure
 
