@@ -6,16 +6,14 @@ from typing import Any
 
 from xdseg.files import write_text
 from xdseg.reporting.about import About
+from xdseg.reporting.board_figures import save_figures
 from xdseg.reporting.board_tables import tables
 from xdseg.reporting.cells_table import collect
 from xdseg.reporting.gains import gains
-from xdseg.reporting.gains_figure import save_gains_figure
-from xdseg.reporting.heatmap import save_heatmap
 from xdseg.reporting.leaderboard import rank
 from xdseg.reporting.page import leaderboard_md
 from xdseg.reporting.page_html import index_html
 from xdseg.reporting.ranks import ranks
-from xdseg.reporting.ranks_figure import save_ranks_figure
 
 
 def build_board(
@@ -27,7 +25,7 @@ def build_board(
     out: Path,
     about: About | None = None,
 ) -> None:
-    """Write into `out` the tables (`board_tables`), leaderboard.md, index.html, and three figures as PNG and SVG.
+    """Write into `out` the tables (`board_tables`), leaderboard.md, index.html and the figures (`board_figures`).
 
     Each is written atomically. `expected` lists every cell that the grid wants, in its order, as method, setting,
     source (`a+b`), target, seed; `records` those that exist, in any order, and entered rows; `about` is what the page
@@ -43,6 +41,4 @@ def build_board(
     }
     for name, text in texts.items():
         write_text(out / name, text)
-    save_heatmap(out / "heatmap.png", rows, suite=suite)
-    save_gains_figure(out / "gains.png", found, suite=suite)
-    save_ranks_figure(out / "ranks.png", standing, suite=suite)
+    save_figures(out, rows, found, standing, suite=suite)
