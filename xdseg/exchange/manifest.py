@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from xdseg.errors import BadInput
 
@@ -21,11 +21,18 @@ class _Part(BaseModel):
 class Origin(_Part):
     """Who hands the records on, and what these say of their making."""
 
-    who: str = Field(min_length=1, max_length=LONGEST)
+    who: str
     commits: list[str]
     devices: list[str]
     started: str | None  # of the first, UTC
     ended: str | None  # of the last
+
+    @field_validator("who")
+    @classmethod
+    def _one_line(cls, who: str) -> str:
+        if not is_line(who):
+            raise ValueError(f"expected one line of 1 to {LONGEST} characters")
+        return who
 
 
 class SplitDigests(_Part):
@@ -74,18 +81,21 @@ def read_manifest(text: bytes) -> Manifest:
 
 
 def origin_of(who: str, records: Iterable[dict[str, Any]]) -> Origin:
-    """The origin of records that `who` hands on. Raises BadInput for a text that is no short line."""
-    if not who.strip() or not who.isprintable() or len(who) > LONGEST:
-        raise BadInput(f"--origin {who!r}: one line of 1 to {LONGEST} characters, such as 'lab of A. Example'")
+    """The origin of records that `who` hands on."""
     made = [record.get("environment") or {} for record in records]
     started, ended = ([about[key] for about in made if about.get(key)] for key in ("started", "ended"))
     return Origin(
-        who=who.strip(),
+        who=who,
         commits=_each(about.get("commit") for about in made),
         devices=_each(about.get("device") for about in made),
         started=min(started, default=None),
         ended=max(ended, default=None),
     )
+
+
+def is_line(text: str) -> bool:
+    """Can a table show it in a cell?"""
+    return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST
 
 
 def _each(values: Iterable[str | None]) -> list[str]:

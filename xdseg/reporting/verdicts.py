@@ -75,7 +75,11 @@ def _as_json(judged: Judged) -> dict[str, Any]:
         {"method": line.method}
         | ({"pair": "->".join(line.pair)} if line.pair else {})
         | {name: _rounded(value, DECIMALS) for name, value in values.items()}
-        | {"verdict": judged.verdict, "interval": estimate.told, "reason": estimate.reason}
+        | {
+            "verdict": judged.verdict,
+            "interval": estimate.told,
+            "reason": "" if judged.verdict == SAME else estimate.reason,
+        }
         | {"p": _rounded(estimate.p, P_DECIMALS), "p_holm": _rounded(judged.holm, P_DECIMALS)}
         | {"paired": len(line.differences)}
         | {name: getattr(line, name) for name in counts}

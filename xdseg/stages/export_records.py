@@ -12,7 +12,7 @@ from xdseg.data.locks import Lock
 from xdseg.errors import BadInput
 from xdseg.exchange.checks import Check
 from xdseg.exchange.leaning import Split, digests, files_of, splits_of
-from xdseg.exchange.manifest import SCHEMA, Manifest, origin_of
+from xdseg.exchange.manifest import LONGEST, SCHEMA, Manifest, is_line, origin_of
 from xdseg.exchange.pack import unpack, write_pack
 from xdseg.files import file_digest, temporary
 from xdseg.panels import may_show
@@ -58,7 +58,7 @@ class Contents:
         self.files |= {str(file): file for file in files if file.exists()}
 
     def manifest(self, boards: Sequence[str], origin: str) -> Manifest:
-        """Raises BadInput for an origin that is no short line."""
+        """What the pack says of itself."""
         return Manifest(
             schema=SCHEMA,
             xdseg=__version__,
@@ -76,6 +76,8 @@ def export_records(names: Sequence[str], out: Path, *, origin: str, overlays: It
     Raises BadInput where a name is no board, no record is committed, or a record does not hold; then nothing is
     written, and what `out` held stays.
     """
+    if not is_line(origin):
+        raise BadInput(f"--origin {origin!r}: one line of 1 to {LONGEST} characters, such as 'lab of A. Example'")
     contents, boards = Contents(), []
     for name in names:
         params = settings_of(name, overlays)
