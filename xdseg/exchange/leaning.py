@@ -8,6 +8,7 @@ from xdseg.canonical import short
 from xdseg.cells import UNITE
 from xdseg.data.locks import Lock
 from xdseg.exchange.manifest import SplitDigests, SuiteDigests
+from xdseg.files import file_digest
 from xdseg.panels import TargetStrips, panel_of
 from xdseg.records import COMMITTED, confusion_of
 
@@ -46,6 +47,17 @@ def digests(lock: Lock, splits: Iterable[Split]) -> SuiteDigests:
         for at in sorted(set(splits))
     }
     return SuiteDigests(classes=list(lock.classes), ignore_index=lock.ignore_index, splits=found)
+
+
+def panel_faults(path: Path, record: dict[str, Any], *, allowed: bool) -> Iterator[str]:
+    """Why the panel beside a record, if there is one, is refused; `allowed` is whether images may be handed on."""
+    panel = panel_of(path)
+    if not panel.exists():
+        return
+    if not allowed:
+        yield f"{panel.name} shows images of suite {record['suite']}, which may not be handed on"
+    elif file_digest(panel) != (record.get("panel") or {}).get("sha256"):
+        yield f"{panel.name} is not the panel whose hash the record names"
 
 
 def files_of(path: Path, record: dict[str, Any], *, root: Path, lock: Lock, images: bool) -> list[Path]:

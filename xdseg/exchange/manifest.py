@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from xdseg import __version__
 from xdseg.errors import BadInput
 
 SCHEMA = 1
@@ -64,6 +65,11 @@ class Manifest(_Part):
     def text(self) -> str:
         """The file: sorted keys, indented, a final newline."""
         return json.dumps(self.model_dump(by_alias=True), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def new_manifest(**parts: Any) -> Manifest:
+    """The manifest of a pack that is made here; `parts` are all fields but schema and version."""
+    return Manifest(schema=SCHEMA, xdseg=__version__, **parts)
 
 
 def read_manifest(text: bytes) -> Manifest:

@@ -15,6 +15,8 @@ from xdseg.exchange.pack import LARGEST
 from xdseg.files import file_digest
 from xdseg.settings.evaluation import Scoring
 
+LONGEST = 60  # characters of a value that are told
+
 
 def score_faults(record: dict[str, Any], confusion: Path, lock: Lock) -> Iterator[str]:
     """Why scores, confusion and lock do not agree; nothing if they do."""
@@ -67,4 +69,4 @@ def _pixels(per_image: np.ndarray, record: dict[str, Any], lock: Lock, scoring: 
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

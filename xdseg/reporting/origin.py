@@ -16,6 +16,11 @@ def imported(record: dict[str, Any] | None) -> str:
     return f"imported from {' by way of '.join((first, *later))}: {CAVEAT}"
 
 
+def unmarked(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it was before anybody imported it."""
+    return {key: value for key, value in record.items() if key != IMPORTED}
+
+
 def origin_of(record: dict[str, Any]) -> str:
     """The kind of a record, and in brackets that it was imported."""
     mark = imported(record)

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from xdseg.errors import BadInput
-from xdseg.exchange.checks import Check
+from xdseg.exchange.checks import check
+from xdseg.exchange.locks import locked_here
 from xdseg.exchange.manifest import Manifest
 from xdseg.exchange.pack import unpack
 from xdseg.files import file_digest, write_json
@@ -24,15 +25,16 @@ def import_records(pack: Path, params: Params) -> None:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         manifest = unpack(pack, folder)
-        check = Check(manifest, folder, params.suites).run()
-        if check.faults:
-            raise BadInput("\n".join(f"{pack}: {fault}" for fault in check.faults))
-        new = {name: record for name, record in check.records.items() if name not in check.known}
+        suites, faults = locked_here(params.suites, manifest.locks)
+        found = check(manifest, folder, suites)
+        if faults := faults + found.faults:
+            raise BadInput("\n".join(f"{pack}: {fault}" for fault in faults))
+        new = {name: record for name, record in found.records.items() if name not in found.known}
         hop = {"origin": manifest.origin.who, "pack": file_digest(pack)}
         for name, record in new.items():
             write_json(folder / name, marked(record, hop))
         _write(folder, [*_order(manifest, new)])
-    print(f"{pack}: from {manifest.origin.who}: {len(new)} records taken, {len(check.known)} were here", flush=True)
+    print(f"{pack}: from {manifest.origin.who}: {len(new)} records taken, {len(found.known)} were here", flush=True)
 
 
 def marked(record: dict[str, Any], hop: dict[str, str]) -> dict[str, Any]:
