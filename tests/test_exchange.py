@@ -5,15 +5,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from conftest import write_suite
+from conftest import ROOT, write_suite
 from packs import METHODS, Tampered, config, write_records
 from PIL import Image
 
 from xdseg.cli import main
+from xdseg.data.public_lock import PublicLock
 from xdseg.evaluation.predictions import load_confusion, save_confusion
 from xdseg.evaluation.summary import scores_of
 from xdseg.files import file_digest
@@ -484,3 +486,54 @@ def test_panels_travel_where_images_may(sender, receiver, tmp_path):
     after = tree(receiver / "records")
     assert {k: v for k, v in after.items() if k[-4:] != "json"} == {k: v for k, v in before.items() if k[-4:] != "json"}
     assert len([name for name in after if name.endswith((".png", ".jpg"))]) == 3
+
+
+def test_the_committed_records_hold(tmp_path, monkeypatch, capsys):
+    """This repository's own pass, and a pixel too many does not, though only the sum of generated ones is locked."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("XDSEG_CONFIG", raising=False)
+    path = tmp_path / "pack.zip"
+    assert main(["export-records", "streetworld", str(path), "--origin", "me"]) == 0
+    assert "cells have no committed record" not in capsys.readouterr().out
+    tampered = Tampered(path)
+    name = tampered.path_of("source-only", "clear--night", ending="npz")
+    scratch = tmp_path / "scratch.npz"
+    scratch.write_bytes(tampered.files[name])
+    names, per_image = load_confusion(scratch)
+    per_image[0, 0, 0] += 1
+    save_confusion(scratch, names, per_image)
+    tampered.put(name, scratch.read_bytes())
+    record = json.loads(tampered.files[name.replace(".npz", ".json")])
+    record["confusion"]["sha256"] = file_digest(scratch)
+    tampered.put(name.replace(".npz", ".json"), json.dumps(record).encode())
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    assert main(["import-records", str(tampered.write(path))]) == 2
+    assert "the confusion has 3,072,001 pixels, the lock here 3,072,000 of night val" in capsys.readouterr().err
+    assert not Path("records").exists()
+
+
+def test_pixels_of_public_labels_are_counted_by_class(tmp_path):
+    """The lock has raw ids: 7 and 8 are ground, 11 is sky, 0 is not scored; by hand 10 + 5 and 4 pixels."""
+    table = np.full(256, 255, np.uint8)
+    table[[7, 8, 11]] = 0, 0, 1
+    split = SimpleNamespace(labelled=True)
+    layout = SimpleNamespace(
+        name="toy",
+        classes=("ground", "sky"),
+        settings=SimpleNamespace(domains={"one": None}),
+        splits=lambda domain: {"val": split},
+        entry=lambda domain: SimpleNamespace(dataset="d", part=None),
+        table=lambda domain: table,
+    )
+    entry = {
+        "dataset": "d",
+        "part": None,
+        "splits": {"val": {"count": 1, "images": "", "labelled": True, "pixels": 22}},
+    }
+    contents = {"schema": 1, "suite": "toy", "kind": "public", "domains": {"one": entry}}
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy.json").write_text(json.dumps(contents))
+    labels = {"digest": "", "ids": {"7": 10, "8": 5, "11": 4, "0": 3}}
+    (tmp_path / "toy/one--val.labels.json").write_text(json.dumps(labels))
+    assert PublicLock(tmp_path / "toy.json", layout).truth_counts("one", "val") == (15, 4)
