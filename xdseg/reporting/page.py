@@ -7,7 +7,8 @@ from typing import Any
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
 from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
-from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
+from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class, millions
+from xdseg.reporting.origin import ENTERED, imported_notes
 from xdseg.reporting.ranks import Ranks
 from xdseg.reporting.ranks_table import MEANING as RANKS_MEANING
 from xdseg.reporting.text import ARROW, escaped, percent
@@ -155,6 +156,7 @@ def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, st
             about.setdefault(note, []).append(row.method)
     runs = {row.method for row in rows if not row.entered}
     found = [("all runs" if runs and runs == set(own) else ", ".join(own), note) for note, own in about.items()]
+    found += imported_notes((cell.method, cell.record) for cell in cells)
     found += map_warnings(cells)
     if any(row.entered for row in rows):
         found.append((FLAG, "scored from prediction files of other code: how they were trained is their author's word"))
