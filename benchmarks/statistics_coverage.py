@@ -1,4 +1,4 @@
-"""How often the boards' intervals hold the truth, and how often equal methods are found different, by simulation.
+"""How often intervals hold the truth, equal methods are found different, and ranks are lost, by simulation.
 
     python benchmarks/statistics_coverage.py [--quick] [--check] [--out FILE]
 
@@ -24,6 +24,9 @@ TESTS = {
     "independent": simulated.independent,
 }
 CROSSED, IMAGES = 5, 200  # that the bounds are on
+METHODS = 4  # of a board of ranks
+RANKED = ("noise alone", "of both", "one effect in both roles", "one effect in both roles, strong")  # effects there
+COMPARED = {"ours": simulated.over_pairs, "independent": simulated.unclustered}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
     }
     coverage = {size: simulated.image_coverage(size, number=samples, replicates=replicates) for size in SIZES}
     seeds = {size: simulated.seed_coverage(size, number=boards) for size in SEEDS}
+    ranked = boards // 8
+    lost = {
+        (name, arm.name): simulated.lost_ranks(call, arm, simulated.crossed(CROSSED), methods=METHODS, number=ranked)
+        for name, call in COMPARED.items()
+        for arm in simulated.ARMS
+        if arm.name in RANKED
+    }
     _print_positives(positives, boards)
+    _print_lost(lost, ranked)
     _print_coverage(coverage, seeds, samples)
     # a share that is 5 % in truth is drawn above 5 % half of the time
     allowed = round(100 * (0.05 + NORMAL * sqrt(0.05 * 0.95 / boards)), 1)
@@ -60,6 +71,15 @@ def _print_positives(positives: dict[tuple[str, str, int], float], boards: int) 
         table.add_column(name)
     for arm in simulated.ARMS:
         table.add_row(arm.name, *(f"{100 * positives[test, arm.name, domains]:.1f}" for test, domains in columns))
+    Console(width=measure.WIDTH).print(table)
+
+
+def _print_lost(lost: dict[tuple[str, str], float], boards: int) -> None:
+    table = Table(title=f"a rank lost, % of {boards} boards of {METHODS} equal methods, all pairs of {CROSSED} domains")
+    for name in ("effect of domains", *COMPARED):
+        table.add_column(name)
+    for arm in RANKED:
+        table.add_row(arm, *(f"{100 * lost[name, arm]:.1f}" for name in COMPARED))
     Console(width=measure.WIDTH).print(table)
 
 

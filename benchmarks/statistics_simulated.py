@@ -5,9 +5,10 @@ with `likeness` 1 a domain has one effect in both roles. Images: scenes of five 
 images, whose confusion two methods make with a difficulty that they share; the truth is a population of 200,000.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from math import sqrt
 
 import numpy as np
@@ -15,7 +16,9 @@ from scipy.stats import t
 
 from xdseg.reporting.statistics.bootstrap import Resampling
 from xdseg.reporting.statistics.clusters import Pair, cluster_variances, over_pairs
+from xdseg.reporting.statistics.estimate import Estimate
 from xdseg.reporting.statistics.images import mean_iou, over_images
+from xdseg.reporting.statistics.ranks import Comparison, separated
 from xdseg.reporting.statistics.seeds import over_seeds
 
 CLASSES = 5
@@ -92,6 +95,33 @@ def false_positives(test: Test, arm: Arm, pairs: list[Pair], *, number: int, see
     """Share, 0..1, of boards of equal methods on which `test` finds a difference at 5 %."""
     found = [test(pairs, gains) < 0.05 for gains in boards(arm, pairs, number=number, seed=seed)]
     return float(np.mean(found))
+
+
+Compare = Callable[[Mapping[Pair, float]], Estimate]  # of one difference per pair
+
+
+def told_apart(compare: Compare, scores: Mapping[str, Mapping[Pair, float]]) -> frozenset[Comparison]:
+    """(better, worse) of the methods of one board, from their scores by pair, as ranks have it."""
+    differences = {
+        (a, b): compare({pair: scores[a][pair] - scores[b][pair] for pair in scores[a]})
+        for a, b in combinations(sorted(scores), 2)
+    }
+    return separated(differences)
+
+
+def lost_ranks(compare: Compare, arm: Arm, pairs: list[Pair], *, methods: int, number: int) -> float:
+    """Share, 0..1, of boards of equal methods, each with effects of its own, on which any of them loses a rank."""
+    made = [boards(arm, pairs, number=number, seed=seed) for seed in range(methods)]
+    lost = 0
+    for at in range(number):
+        scores = {str(name): dict(zip(pairs, values[at], strict=True)) for name, values in enumerate(made)}
+        lost += bool(told_apart(compare, scores))
+    return lost / number
+
+
+def unclustered(gains: Mapping[Pair, float]) -> Estimate:
+    """A paired t test's, as if pairs were independent."""
+    return over_seeds(list(gains.values()))
 
 
 def images(number: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

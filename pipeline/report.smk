@@ -24,6 +24,7 @@ rule board:
         json="results/{suite}/board-{board}/leaderboard.json",
         metrics="results/{suite}/board-{board}/metrics.json",
         markdown="results/{suite}/board-{board}/leaderboard.md",
+        latex="results/{suite}/board-{board}/leaderboard.tex",
         gains=report(
             "results/{suite}/board-{board}/gains.csv",
             caption="captions/gains.rst",
@@ -37,6 +38,20 @@ rule board:
             category="{suite}",
             labels={"what": "gain on every pair"},
         ),
+        gains_lines="results/{suite}/board-{board}/gains.svg",
+        ranks=report(
+            "results/{suite}/board-{board}/ranks.csv",
+            caption="captions/ranks.rst",
+            category="{suite}",
+            labels={"what": "ranks"},
+        ),
+        ranks_figure=report(
+            "results/{suite}/board-{board}/ranks.png",
+            caption="captions/ranks_figure.rst",
+            category="{suite}",
+            labels={"what": "ranks, as a figure"},
+        ),
+        ranks_lines="results/{suite}/board-{board}/ranks.svg",
         costs=report(
             "results/{suite}/board-{board}/costs.csv",
             caption="captions/costs.rst",
@@ -49,6 +64,7 @@ rule board:
             category="{suite}",
             labels={"what": "heat map"},
         ),
+        heatmap_lines="results/{suite}/board-{board}/heatmap.svg",
         page=report(
             "results/{suite}/board-{board}/index.html",
             caption="captions/page.rst",

@@ -19,7 +19,9 @@ from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
 TABLES = {"leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
-FILES = TABLES | {"cells.csv", "class_gains.csv", "costs.csv", "gains.csv", "gains.png", "heatmap.png", "index.html"}
+PAIRED = {"class_gains.csv", "gains.csv", "ranks.csv", "leaderboard.tex"}
+FIGURES = {f"{name}.{suffix}" for name in ("gains", "heatmap", "ranks") for suffix in ("png", "svg")}
+FILES = TABLES | PAIRED | FIGURES | {"cells.csv", "costs.csv", "index.html"}
 
 
 def cell(method: str, pair: str, seed: int = 0, setting: str = "source") -> dict:

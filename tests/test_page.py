@@ -40,7 +40,7 @@ from xdseg.workflow import Plan
 LARGEST = 1_500_000  # bytes of a page
 PAYLOAD = re.compile(r"data:image/(?!svg)|<image|iVBORw0KGgo|/9j/4AAQ|R0lGOD|UklGR")  # PNG, JPEG, GIF, WebP in base64
 REACHES_OUT = re.compile(
-    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+(?!\#|data:|[a-z_]+\.(?:md|csv|json|png)["'])[^\s>]"""
+    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+(?!\#|data:|[a-z_]+\.(?:md|csv|json|png|svg|tex)["'])[^\s>]"""
     r"""|@import|url\(["']?+(?!(?:data:|\#))|fetch\(|XMLHttpRequest|sendBeacon|WebSocket|EventSource|importScripts""",
     re.IGNORECASE,
 )
@@ -434,7 +434,7 @@ def suite_of(path: Path) -> str:
     return re.search(r'data-suite="([^"]+)"', path.read_text())[1]
 
 
-FIGURES = {"heatmap.png", "gains.png"}  # of numbers alone
+FIGURES = {"heatmap.png", "gains.png", "ranks.png"}  # of numbers alone
 
 
 def forbidden_pixels(path: Path, allowed: set[str]) -> list[str]:
@@ -484,7 +484,7 @@ def test_templates_are_packaged():
 def test_every_caption_of_the_report_is_there():
     """Snakemake reads them only when a report is asked for, so a missing one would show late."""
     named = re.findall(r'"(captions/[^"]+)"', (ROOT / "pipeline/report.smk").read_text())
-    assert len(named) == 8 and {path.name for path in (ROOT / "pipeline/captions").iterdir()} == {
+    assert len(named) == 10 and {path.name for path in (ROOT / "pipeline/captions").iterdir()} == {
         Path(name).name for name in named
     }
 

@@ -285,16 +285,10 @@ class Cell:
     @cached_property
     def predict(self) -> str:
         """The predict fingerprint."""
-        target = self.pair.target
-        split = self.context.eval_split(target)
-        return fingerprint(
-            {
-                "train": self.run.fingerprint,
-                "target": {"split": split, "images": self.context.lock.images(target, split)},
-                "inference": self.context.inference_on(target).identity(),
-                "versions": {"inference": VERSIONS["inference"]},
-            }
-        )
+        context, target = self.context, self.pair.target
+        inference = context.inference_on(target)
+        seen = {"split": context.eval_split(target), "inference": inference}
+        return predict_fingerprint(self.run.fingerprint, context.lock, target, **seen)
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
@@ -337,15 +331,33 @@ def kept_in_pair(context: Context, pair: Pair) -> tuple[int, ...]:
         raise BadInput(f"{pair}: {error}") from None
 
 
+def predict_fingerprint(train: str, lock: Lock, target: str, *, split: str, inference: Inference) -> str:
+    """The fingerprint of what the run of fingerprint `train` predicts on a split of the target."""
+    return fingerprint(
+        {
+            "train": train,
+            "target": {"split": split, "images": lock.images(target, split)},
+            "inference": inference.identity(),
+            "versions": {"inference": VERSIONS["inference"]},
+        }
+    )
+
+
 def score_payload(context: Context, pair: Pair) -> dict[str, Any]:
     """What a score depends on beside the predictions."""
-    lock = context.lock
+    kept = [context.lock.classes[i] for i in kept_in_pair(context, pair)]
+    split = context.eval_split(pair.target)
+    return scored_as(context.lock, pair.target, split=split, kept=kept, scoring=context.scoring_on(pair.target))
+
+
+def scored_as(lock: Lock, target: str, *, split: str, kept: list[str], scoring: Scoring) -> dict[str, Any]:
+    """What the score of predictions on a split of the target depends on, if the classes `kept` are scored."""
     return {
-        "labels": lock.labels(pair.target, context.eval_split(pair.target)),
+        "labels": lock.labels(target, split),
         "classes": list(lock.classes),
         "ignore_index": lock.ignore_index,
-        "kept": [lock.classes[i] for i in kept_in_pair(context, pair)],
-        "scoring": context.scoring_on(pair.target).identity(),
+        "kept": kept,
+        "scoring": scoring.identity(),
         "versions": {"metric": VERSIONS["metric"]},
     }
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdseg import __version__, cli_data
+from xdseg import __version__, cli_boards, cli_data
 from xdseg.cli_parts import command, context_of, params_of
 from xdseg.errors import BadInput, TrainingFailed
 from xdseg.params import CONFIG_VARIABLE
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_probe,
         _add_predict,
         _add_score,
-        _add_compare,
+        *cli_boards.COMMANDS,
         _add_track,
         _add_files,
     ):
@@ -193,20 +193,6 @@ def _score(options: argparse.Namespace) -> None:
         )
     else:
         raise BadInput("score: give the score's path, or --predictions, --method and --pair together")
-
-
-def _add_compare(commands) -> None:
-    parser = command(commands, "compare", _compare, "compare two boards, presets or commits, method by method")
-    for side in ("a", "b"):
-        parser.add_argument(side, metavar=side.upper(), help="board in reports/, preset.yaml, REV or REV:board")
-    parser.add_argument("--pairs", action="store_true", help="a line per method and pair")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _compare(options: argparse.Namespace) -> None:
-    from xdseg.stages.compare import compare_boards
-
-    compare_boards(options.a, options.b, by_pair=options.pairs, machine=options.json)
 
 
 def _add_track(commands) -> None:

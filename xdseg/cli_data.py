@@ -1,4 +1,4 @@
-"""Commands about data: suites, public data sets, what papers report, what test servers take."""
+"""Commands about data: suites, public data sets, what papers report and which to cite, what test servers take."""
 
 import argparse
 from pathlib import Path
@@ -59,6 +59,17 @@ def _published(options: argparse.Namespace) -> None:
     published(pair, setting=options.setting, unconfirmed=options.unconfirmed, as_csv=options.csv)
 
 
+def _add_cite(commands) -> None:
+    parser = command(commands, "cite", _cite, "print BibTeX of the papers that a row rests on, and of XDSeg")
+    parser.add_argument("method", help="a name from methods: in params.yaml")
+
+
+def _cite(options: argparse.Namespace) -> None:
+    from xdseg.stages.cite import cite
+
+    cite(options.method, params_of(options))
+
+
 def _add_export(commands) -> None:
     parser = command(commands, "export", _export, "pack predictions as a test server takes them")
     parser.add_argument("server", help="acdc, cityscapes, dark-zurich or loveda")
@@ -74,4 +85,4 @@ def _export(options: argparse.Namespace) -> None:
     export(options.server, options.predictions, options.out, root=options.root, invalid=options.invalid)
 
 
-COMMANDS = (_add_prepare, _add_datasets, _add_published, _add_export)
+COMMANDS = (_add_prepare, _add_datasets, _add_published, _add_cite, _add_export)

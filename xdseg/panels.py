@@ -15,12 +15,13 @@ from PIL import Image
 
 from xdseg.canonical import short
 from xdseg.cells import Cell, Context
-from xdseg.data.locks import FolderLock
+from xdseg.data.locks import FolderLock, Lock
 from xdseg.data.store import PixelStore, open_store
 from xdseg.evaluation.predictions import Predictions
 from xdseg.evaluation.truth_size import nearest
 from xdseg.files import file_digest, temporary
 from xdseg.palette import colours as class_colours
+from xdseg.settings.suites import Suite
 from xdseg.stages.cache import fill
 from xdseg.stages.predict import PREDICTIONS
 from xdseg.workflow import cache_path
@@ -35,7 +36,11 @@ IGNORED = (255, 255, 255)  # colour of what is not labelled
 
 def may_show(context: Context) -> bool:
     """May committed pages show images of the grid's suite? Generated ones; photographs if suite or lock say so."""
-    suite, lock = context.params.suites[context.suite], context.lock
+    return allows_showing(context.params.suites[context.suite], context.lock)
+
+
+def allows_showing(suite: Suite, lock: Lock) -> bool:
+    """The same of any suite and its lock."""
     return suite.redistribute or (isinstance(lock, FolderLock) and lock.contents.redistribute)
 
 
@@ -53,9 +58,13 @@ class TargetStrips:
 
     @classmethod
     def of(cls, records: Path, context: Context, target: str) -> "TargetStrips":
-        """Named by the split's digests: changed data is another file."""
-        lock, split = context.lock, context.eval_split(target)
-        folder, name = records / context.suite / FOLDER, f"{target}--{split}"
+        """Those of the grid's suite and protocol."""
+        return cls.at(records / context.suite, context.lock, target, context.eval_split(target))
+
+    @classmethod
+    def at(cls, suite: Path, lock: Lock, target: str, split: str) -> "TargetStrips":
+        """Below a suite's records, named by the split's digests: changed data is another file."""
+        folder, name = suite / FOLDER, f"{target}--{split}"
         images, labels = short(lock.images(target, split)), short(lock.labels(target, split))
         return cls(folder / f"{name}--images--{images}.jpg", folder / f"{name}--labels--{labels}.png")
 

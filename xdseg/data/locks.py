@@ -75,6 +75,9 @@ class Lock(Protocol):
     def count(self, domain: str, split: str) -> int:
         """Number of images."""
 
+    def pixels(self, domain: str, split: str) -> int:
+        """Pixels of all images together, whatever their label."""
+
     def images(self, domain: str, split: str) -> str:
         """Digest of the split's images and their order, 64 hexadecimal characters."""
 
@@ -83,6 +86,9 @@ class Lock(Protocol):
 
     def lacks(self, domain: str, split: str) -> set[str]:
         """Classes that the domain's labels do not know or that no pixel of the split has; opens the same file."""
+
+    def truth_counts(self, domain: str, split: str) -> tuple[int, ...] | None:
+        """Pixels of each class, by id; opens the same file. None where their sum alone is known: `pixels`."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,11 @@ class FolderLock(LockedSplits):
         pixels = self._labels(domain, split).pixels
         return {name for name in self.classes if name not in present or not pixels.get(name)}
 
+    def truth_counts(self, domain: str, split: str) -> tuple[int, ...]:
+        """Pixels of each class, by id."""
+        pixels = self._labels(domain, split).pixels
+        return tuple(pixels.get(name, 0) for name in self.classes)
+
 
 @dataclass(frozen=True)
 class StreetworldLock:
@@ -233,6 +244,10 @@ class StreetworldLock:
     def lacks(self, domain: str, split: str) -> set[str]:
         """Every class occurs in every domain (a test holds the generator to it)."""
         return set()
+
+    def truth_counts(self, domain: str, split: str) -> None:
+        """Nobody counted; every pixel is of a class."""
+        return None
 
 
 def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> Lock:

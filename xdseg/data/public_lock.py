@@ -136,6 +136,10 @@ class PublicLock(LockedSplits):
         counts = self.statistics(domain, split)
         return {name for number, name in enumerate(self.classes) if not counts[number]}
 
+    def truth_counts(self, domain: str, split: str) -> tuple[int, ...]:
+        """Pixels of each class, by id."""
+        return tuple(self.statistics(domain, split)[: len(self.classes)].tolist())
+
     def statistics(self, domain: str, split: str) -> np.ndarray:
         """(256,) int64: pixels per class id, 255 the ignored ones."""
         counts = np.zeros(IGNORE + 1, np.int64)

@@ -6,6 +6,7 @@ from typing import Any
 
 from xdseg.canonical import short
 from xdseg.errors import BadInput
+from xdseg.reporting.origin import origin_of
 from xdseg.reporting.text import csv_text, percent
 
 IDENTITY = ("method", "setting", "source", "target", "seed")
@@ -119,5 +120,5 @@ def _line(cell: TableCell, classes: tuple[str, ...], regions: tuple[str, ...], *
     dice = [cell.dice(name, per_image=per_image) for per_image in (False, True) for name in regions]
     iou = [scores["miou"], scores["pixel_accuracy"], *map(cell.iou, classes)]
     shown = [*iou, cell.mean_dice, *dice] if dice else iou
-    made = [scores["images"], record["origin"], *prints, record["protocol"]["name"], record["benchmark_version"]]
+    made = [scores["images"], origin_of(record), *prints, record["protocol"]["name"], record["benchmark_version"]]
     return [*identity, "ok", *map(percent, shown), *made]

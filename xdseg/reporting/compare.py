@@ -1,19 +1,23 @@
-"""Two boards beside each other: what differs between them, cell by cell, over the cells that both have.
+"""Two boards beside each other: what differs between them, by method and by pair, over what both have.
 
 A board is read from its cells.csv, whose scores are percentages with two decimals and whose fingerprints are the
 first eight characters of the full ones.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
 
-from xdseg.errors import BadInput
-from xdseg.reporting.leaderboard import ENTERED, mean
+from xdseg.errors import BadInput, suggest
+from xdseg.reporting.differences import differences, estimated, together
+from xdseg.reporting.leaderboard import mean
+from xdseg.reporting.origin import is_entered
+from xdseg.reporting.statistics.estimate import Estimate
+from xdseg.reporting.text import ARROW
 
-DECIMALS = 2
+TOTAL = "all methods"
+COUNTS = ("unpaired", "unchanged", "changed", "unequal", "only_a", "only_b")  # of a line
 COLUMNS = ("method", "source", "target", "seed", "status", "miou", "score", "origin")  # that are read
 Key = tuple[str, str, str, int]  # method, source, target, seed
 
@@ -52,13 +56,15 @@ class Board:
 
 @dataclass(frozen=True)
 class Line:
-    """One method, on one pair or on all."""
+    """One method, on one pair or on all; or all methods together."""
 
     method: str
     pair: tuple[str, str] | None
     a: float | None  # mean in A, as its leaderboard has it
     b: float | None
     differences: tuple[float, ...]  # B - A of the cells that have a value in both, by pair then seed
+    estimate: Estimate  # of B - A, each pair counting alike
+    unpaired: int  # pairs that have a value in both, but no seed
     unchanged: int  # cells of one fingerprint in both
     changed: int  # cells of two fingerprints
     unequal: int  # cells of one fingerprint and two scores: they should not exist
@@ -67,8 +73,8 @@ class Line:
 
     @property
     def difference(self) -> float | None:
-        """Mean paired difference B - A; None if no cell has a value in both."""
-        return mean(self.differences)
+        """Mean difference B - A; None if no pair has a value in both."""
+        return self.estimate.mean
 
     @property
     def better(self) -> int:
@@ -85,7 +91,7 @@ def read_board(text: str, *, name: str, place: str) -> Board:
     for line in reader:
         try:
             key = (line["method"], line["source"], line["target"], int(line["seed"]))
-            score = Score(float(line["miou"]) if line["miou"] else None, line["score"], line["origin"] == ENTERED)
+            score = Score(float(line["miou"]) if line["miou"] else None, line["score"], is_entered(line["origin"]))
         except (TypeError, ValueError) as error:
             raise BadInput(f"{place}: line {reader.line_num}: {error}; build the board again") from None
         if key in cells:
@@ -94,6 +100,20 @@ def read_board(text: str, *, name: str, place: str) -> Board:
     if not cells:
         raise BadInput(f"{place}: no cell in it; build the board again")
     return Board(name, place, cells)
+
+
+def of_methods(a: Board, b: Board, of_a: str, of_b: str) -> tuple[Board, Board]:
+    """One method of A and one of B, as if they were one. Raises BadInput where a board has no such method."""
+    name = of_a if of_a == of_b else f"{of_a} {ARROW} {of_b}"
+    return _alone(a, of_a, name), _alone(b, of_b, name)
+
+
+def _alone(board: Board, method: str, name: str) -> Board:
+    methods = {key[0] for key in board.cells}
+    if method not in methods:
+        raise BadInput(f"{board.place}: no method {method!r}; {suggest(method, methods)}")
+    own = {(name, *key[1:]): score for key, score in board.cells.items() if key[0] == method}
+    return Board(f"{board.name}, {method}", board.place, own)
 
 
 def compare(a: Board, b: Board, *, by_pair: bool = False) -> list[Line]:
@@ -111,13 +131,15 @@ def _line(a: Board, b: Board, method: str, pair: tuple[str, str] | None) -> Line
     in_a, in_b = (_recorded(board, wanted) for board in (a, b))
     both = [(in_a[key], in_b[key]) for key in wanted if key in in_a and key in in_b]
     same = [(one, other) for one, other in both if one.fingerprint == other.fingerprint]
-    valued = [(one.miou, other.miou) for one, other in both if None not in (one.miou, other.miou)]
+    found = differences(_by_pair(in_a), _by_pair(in_b))
     return Line(
         method=method,
         pair=pair,
         a=a.on_pair(method, pair) if pair else a.mean(method),
         b=b.on_pair(method, pair) if pair else b.mean(method),
-        differences=tuple(round(other - one, DECIMALS) for one, other in valued),
+        differences=tuple(value for on in found.values() for value in on.by_seed.values()),
+        estimate=estimated(found),
+        unpaired=sum(not on.by_seed for on in found.values()),
         unchanged=len(same),
         changed=len(both) - len(same),
         unequal=sum(one.miou != other.miou for one, other in same),
@@ -131,23 +153,29 @@ def _recorded(board: Board, keys: Iterable[Key]) -> dict[Key, Score]:
     return {key: board.cells[key] for key in keys if key in board.cells and board.cells[key].fingerprint}
 
 
-def as_json(a: Board, b: Board, methods: Sequence[Line], pairs: Sequence[Line]) -> dict[str, Any]:
-    """Everything, for machines: percentages with two decimals, or null."""
-    return {
-        "a": {"name": a.name, "place": a.place},
-        "b": {"name": b.name, "place": b.place},
-        "methods": [_as_json(line) for line in methods],
-        "pairs": [_as_json(line) for line in pairs],
-    }
-
-
-def _as_json(line: Line) -> dict[str, Any]:
-    values = {"a": line.a, "b": line.b, "difference": line.difference}
-    counts = ("better", "unchanged", "changed", "unequal", "only_a", "only_b")
-    return (
-        {"method": line.method}
-        | ({"pair": "->".join(line.pair)} if line.pair else {})
-        | {name: None if value is None else round(value, DECIMALS) for name, value in values.items()}
-        | {"paired": len(line.differences)}
-        | {name: getattr(line, name) for name in counts}
+def total(a: Board, b: Board) -> Line:
+    """All methods as one: on each pair the mean of the differences of those that have a value in both boards."""
+    lines = compare(a, b)
+    found = [differences(*(_scores(board, line.method) for board in (a, b))) for line in lines]
+    return Line(
+        method=TOTAL,
+        pair=None,
+        a=None,
+        b=None,
+        differences=tuple(value for line in lines for value in line.differences),
+        estimate=estimated(together(found)),
+        **{count: sum(getattr(line, count) for line in lines) for count in COUNTS},
     )
+
+
+def _scores(board: Board, method: str) -> dict[tuple[str, str], dict[int, float]]:
+    return _by_pair(_recorded(board, sorted(key for key in board.cells if key[0] == method)))
+
+
+def _by_pair(cells: Mapping[Key, Score]) -> dict[tuple[str, str], dict[int, float]]:
+    """One method's scores, of the cells that have one."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for key, score in cells.items():
+        if score.miou is not None:
+            found.setdefault(key[1:3], {})[key[3]] = score.miou
+    return found

@@ -78,7 +78,7 @@ def gains(
 
     `score` is what counts of a cell, 0..1; None where it has none.
     """
-    known, found, scored = {row.method for row in rows}, {}, _by_seed(cells, score)
+    known, found, scored = {row.method for row in rows}, {}, scored_by_seed(cells, score)
     for row in rows:
         peer = about.peer(row.method)
         if peer and peer[0] in known and not row.entered:
@@ -101,7 +101,10 @@ def against(method: str, peer: tuple[str, str], pairs: Iterable[Pair], scored: S
     return Gain(*peer, by_seed, tuple(lacking))
 
 
-def _by_seed(cells: Sequence[TableCell], score: Callable[[TableCell], float | None]) -> Scored:
+def scored_by_seed(
+    cells: Sequence[TableCell], score: Callable[[TableCell], float | None] = lambda cell: cell.miou
+) -> Scored:
+    """What counts of each cell, 0..1, by method and pair, then seed; None where it has no value."""
     found: dict[tuple[str, Pair], dict[int, float | None]] = {}
     for cell in cells:
         found.setdefault((cell.method, cell.pair), {})[cell.seed] = score(cell)

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from xdseg.files import temporary
+from xdseg.reporting.figures import save_figure
 from xdseg.reporting.gains import FEWEST_PAIRS, Gain
 from xdseg.reporting.gains_table import signed
 from xdseg.reporting.text import ARROW
 
-DPI = 150
 ACROSS = 4  # panels beside each other
 BAR, PANEL = 0.17, 2.1  # inches: height of a bar's line, width of a panel without its labels
 LETTER = 0.066  # inches per letter of a label
@@ -42,16 +40,12 @@ class _Panel:
 
 
 def save_gains_figure(path: Path, found: Mapping[str, Gain], *, suite: str) -> None:
-    """Write the figure as PNG, atomically; equal gains give equal bytes. Bars are points of mIoU.
+    """Write the figure as PNG, and as SVG beside it; equal gains give equal bytes. Bars are points of mIoU.
 
     A dashed line is the mean, a grey band its 95 % interval. Methods with equal role (`host`, `floor`) share a scale.
     On a board of one pair the bars are seeds. Where no method has a gain, the figure says so.
     """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a reader's own matplotlibrc must not change the bytes
-        figure = _figure([panel for panel in map(_panel, found, found.values()) if panel.bars], suite)
-        with temporary(path) as unfinished:
-            figure.savefig(unfinished, format="png", dpi=DPI, metadata={"Software": None})
+    save_figure(path, lambda: _figure([panel for panel in map(_panel, found, found.values()) if panel.bars], suite))
 
 
 def _panel(method: str, gain: Gain) -> _Panel:

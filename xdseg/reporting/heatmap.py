@@ -12,12 +12,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from xdseg.files import temporary
+from xdseg.reporting.figures import save_figure
 from xdseg.reporting.leaderboard import Row
 from xdseg.reporting.page import FLAG
 from xdseg.reporting.text import ARROW
 
-DPI = 150
 UNIT = 0.56  # inches per column; rows are HEIGHT of it
 HEIGHT = 0.62
 GROUP_GAP = 0.22  # columns between two targets, and before the mean
@@ -41,15 +40,11 @@ class _Column:
 
 
 def save_heatmap(path: Path, rows: Sequence[Row], *, suite: str) -> None:
-    """Write the map as PNG, atomically; equal rows give equal bytes. Rows stand as given, columns by target.
+    """Write the map as PNG, and as SVG beside it; equal rows give equal bytes. Rows stand as given, columns by target.
 
     A cell without a value is hatched; so is the mean of an incomplete row.
     """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a reader's own matplotlibrc must not change the bytes
-        figure = _figure(rows, suite)
-        with temporary(path) as unfinished:
-            figure.savefig(unfinished, format="png", dpi=DPI, metadata={"Software": None})
+    save_figure(path, lambda: _figure(rows, suite))
 
 
 def _figure(rows: Sequence[Row], suite: str) -> Figure:

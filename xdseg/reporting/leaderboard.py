@@ -7,10 +7,10 @@ from math import fsum
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell, dice_regions
+from xdseg.reporting.origin import CAVEAT, ENTERED, imported
 from xdseg.reporting.text import csv_text, fixed, percent
 
 MILLION = 1e6
-ENTERED = "predictions"  # origin of rows that were scored from prediction files of other code
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Row:
     parameters: int | None
     mean_dice: float | None = None  # means as of mIoU, of the Dice pooled over a split
     dice: dict[str, float | None] = field(default_factory=dict)  # by region; equal keys in all rows of a board
+    imported: str = ""  # how many of its cells came in a pack, as `3 of 6`; empty if none did
 
     @property
     def scored(self) -> str:
@@ -37,6 +38,11 @@ class Row:
     def entered(self) -> bool:
         """Was it scored from prediction files of other code?"""
         return self.origin == ENTERED
+
+    @property
+    def told_origin(self) -> str:
+        """The origin as tables show it."""
+        return f"{self.origin} ({self.imported} cells imported: {CAVEAT})" if self.imported else self.origin
 
 
 def rank(cells: Sequence[TableCell], classes: tuple[str, ...]) -> list[Row]:
@@ -63,6 +69,8 @@ def _row(
     records = [cell.record for cell in cells if cell.record]
     by_pair = _over_seeds(cells, pairs, lambda cell: cell.miou)
 
+    brought = sum(bool(imported(record)) for record in records)
+
     def over_pairs(value: Callable[[TableCell], float | None]) -> float | None:
         return mean(_over_seeds(cells, pairs, value).values())
 
@@ -77,6 +85,7 @@ def _row(
         parameters=next((record["model"]["parameters"] for record in records if record["model"]), None),
         mean_dice=over_pairs(lambda cell: cell.mean_dice) if regions else None,
         dice={name: over_pairs(lambda cell, name=name: cell.dice(name)) for name in regions},
+        imported=f"{brought} of {len(records)}" if brought else "",
     )
 
 
@@ -103,7 +112,7 @@ def leaderboard_csv(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
     lines = []
     for row in rows:
         values = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
-        about = [row.scored, row.seeds, millions(row.parameters), row.origin]
+        about = [row.scored, row.seeds, millions(row.parameters), row.told_origin]
         lines.append([row.method, row.setting, *values, *about])
     return csv_text(header, lines)
 
@@ -146,7 +155,7 @@ def _nested(row: Row, last: str | None) -> dict[str, Any]:
     return (
         {
             "setting": row.setting,
-            "origin": row.origin,
+            "origin": row.told_origin,
             "miou": _number(percent(row.miou)),
             "pairs": {
                 f"{source}->{target}": _number(percent(value)) for (source, target), value in row.by_pair.items()

@@ -7,7 +7,10 @@ from typing import Any
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
 from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
-from xdseg.reporting.leaderboard import ENTERED, Row, dice_names, dice_texts, last_class, millions
+from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class, millions
+from xdseg.reporting.origin import ENTERED, imported_notes
+from xdseg.reporting.ranks import Ranks
+from xdseg.reporting.ranks_table import MEANING as RANKS_MEANING
 from xdseg.reporting.text import ARROW, escaped, percent
 from xdseg.reporting.uninformative import map_warnings
 
@@ -22,17 +25,19 @@ def leaderboard_md(
     rows: Sequence[Row],
     cells: Sequence[TableCell],
     found: Mapping[str, Gain],
+    standing: Ranks,
     *,
     suite: str,
     classes: tuple[str, ...],
 ) -> str:
-    """A Markdown page of the board; it links to the pictures beside it. `found` are its gains."""
+    """A Markdown page of the board; it links to the pictures beside it. `found` are its gains, `standing` its ranks."""
     parts = [
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
         meaning(cells),
         f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
         *_gains(found),
+        *_ranks(standing),
         *_section("Missing", missing(rows, cells)),
         *_section("Notes", notes(rows, cells)),
     ]
@@ -63,6 +68,16 @@ def _gains(found: Mapping[str, Gain]) -> Iterator[str]:
     yield "\n".join(map(_line, (header, ruled, *(map(escaped, astuple(line)) for line in gain_lines(found)))))
     if blank := [f"- {escaped(methods)}: {escaped(reason)}" for methods, reason in gain_notes(found)]:
         yield "\n".join(blank)
+
+
+def _ranks(standing: Ranks) -> Iterator[str]:
+    """The figure of ranks, what it means, and which methods have none."""
+    if not standing.standings:
+        return
+    yield f"## Ranks\n\n{RANKS_MEANING}"
+    yield "![Mean ranks of the methods, and bars over those that are not separable](ranks.png)"
+    if standing.left_out:
+        yield "\n".join(f"- {escaped(name)}: {escaped(why)}" for name, (_, why) in standing.left_out.items())
 
 
 def _line(columns: Sequence[str]) -> str:
@@ -141,6 +156,7 @@ def notes(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, st
             about.setdefault(note, []).append(row.method)
     runs = {row.method for row in rows if not row.entered}
     found = [("all runs" if runs and runs == set(own) else ", ".join(own), note) for note, own in about.items()]
+    found += imported_notes((cell.method, cell.record) for cell in cells)
     found += map_warnings(cells)
     if any(row.entered for row in rows):
         found.append((FLAG, "scored from prediction files of other code: how they were trained is their author's word"))

@@ -9,7 +9,8 @@ from typing import Any
 
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
-from xdseg.reporting.leaderboard import ENTERED, mean
+from xdseg.reporting.leaderboard import mean
+from xdseg.reporting.origin import ENTERED, imported
 from xdseg.reporting.page import notes_of
 from xdseg.reporting.text import ARROW, fixed, percent
 
@@ -168,7 +169,8 @@ def _files(cell: TableCell, about: About) -> Iterable[tuple]:
 def _origin(record: dict[str, Any]) -> Iterable[tuple]:
     environment = record.get("environment") or {}
     entered = record["origin"] == ENTERED
-    yield "origin", "predictions of other code, scored here" if entered else "this workflow"
+    mark = imported(record) or ("scored here" if entered else "")
+    yield "origin", ", ".join(filter(None, ("predictions of other code" if entered else "this workflow", mark)))
     if commit := environment.get("commit"):
         yield "commit", commit + (", with changes not committed" if environment.get("dirty") else ""), MONO
     else:

@@ -34,12 +34,18 @@ FILES = {  # beside the page
     "leaderboard.md": "the table as Markdown",
     "leaderboard.csv": "rows",
     "leaderboard.json": "rows with every pair",
+    "leaderboard.tex": "rows as LaTeX",
+    "ranks.csv": "ranks, and what is not separable",
+    "ranks.png": "ranks as a picture",
+    "ranks.svg": "the same for print",
     "gains.csv": "gains with their intervals",
     "class_gains.csv": "the same of every class",
     "gains.png": "gain on every pair, sorted",
+    "gains.svg": "the same for print",
     "cells.csv": "every cell with its fingerprints",
     "costs.csv": "costs of every cell",
     "heatmap.png": "the map as a picture",
+    "heatmap.svg": "the same for print",
 }
 
 

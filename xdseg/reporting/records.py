@@ -41,6 +41,10 @@ class _Model(_Part):
     parameters: Count
 
 
+class _Hop(_Part):
+    origin: str = Field(min_length=1)
+
+
 class _Record(_Part):
     schema_number: Literal[1] = Field(alias="schema")
     origin: Literal["run", "predictions"]
@@ -58,6 +62,7 @@ class _Record(_Part):
     model: _Model | None
     costs: dict[str, Any] | None
     environment: dict[str, Any] | None
+    imported: list[_Hop] | None = None
 
     @model_validator(mode="after")
     def _scores_fit_classes(self) -> "_Record":

@@ -12,7 +12,8 @@ from xdseg.tracking.wanted import Wanted, board
 TABLE = "leaderboard.json"
 CELLS = "cells.csv"
 TEXTS = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "gains.csv", "class_gains.csv", "costs.csv")
-FILES = (*TEXTS, "heatmap.png", "gains.png")
+FIGURES = tuple(f"{name}.{suffix}" for name in ("heatmap", "gains", "ranks") for suffix in ("png", "svg"))
+FILES = (*TEXTS, "ranks.csv", "leaderboard.tex", *FIGURES)
 
 
 def wanted_board(name: str, suite: str) -> Wanted | None:

@@ -10,6 +10,7 @@ from xdseg.canonical import fingerprint, short
 from xdseg.cells import RUN_FOLDER
 from xdseg.errors import BadInput
 from xdseg.records import read_json
+from xdseg.reporting.origin import origin_of
 from xdseg.tracking.curves import MILLISECONDS, Point, read_points, recorded_points
 from xdseg.tracking.names import TAG, flat_settings, metric_names, text
 
@@ -173,7 +174,7 @@ def cell(key: str, path: Path, record: dict[str, Any]) -> Wanted:
             "target": target,
             "seed": str(record["seed"]),
             "protocol": record["protocol"]["name"],
-            "origin": record["origin"],
+            "origin": origin_of(record),
             "mlflow.source.name": "xdseg score",
             **_environment(environment),
             **prints,

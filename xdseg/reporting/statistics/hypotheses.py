@@ -1,8 +1,11 @@
 """Tests beside the interval: signed ranks, and what several methods at once do to a p."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from scipy.stats import wilcoxon
+
+Name = TypeVar("Name", str, tuple[str, str])
 
 
 def signed_ranks(values: Sequence[float]) -> float | None:
@@ -13,7 +16,7 @@ def signed_ranks(values: Sequence[float]) -> float | None:
     return float(wilcoxon(values).pvalue) if any(values) else None
 
 
-def holm(found: Mapping[str, float]) -> dict[str, float]:
+def holm(found: Mapping[Name, float]) -> dict[Name, float]:
     """By name, p adjusted for the number of names (Holm 1979): each below 5 % keeps the chance of any error at 5 %.
 
     The smallest of m is multiplied by m, the next by m - 1 and so on; none falls below the one before, or above 1.
