@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_predict,
         _add_score,
         _add_compare,
+        _add_front,
         _add_track,
         _add_files,
     ):
@@ -207,6 +208,18 @@ def _compare(options: argparse.Namespace) -> None:
     from xdseg.stages.compare import compare_boards
 
     compare_boards(options.a, options.b, by_pair=options.pairs, machine=options.json)
+
+
+def _add_front(commands) -> None:
+    parser = command(commands, "front", _front, "build the page of all boards, index.html, from what lies beside them")
+    parser.add_argument("folder", nargs="?", type=Path, help="with a folder per board; default reports/")
+
+
+def _front(options: argparse.Namespace) -> None:
+    from xdseg.stages.front import REPORTS, front
+
+    folder = options.folder or REPORTS
+    print(f"{folder / 'index.html'}: {'changed' if front(folder) else 'not changed'}")
 
 
 def _add_track(commands) -> None:
