@@ -40,7 +40,7 @@ from xdseg.workflow import Plan
 LARGEST = 1_500_000  # bytes of a page
 PAYLOAD = re.compile(r"data:image/(?!svg)|<image|iVBORw0KGgo|/9j/4AAQ|R0lGOD|UklGR")  # PNG, JPEG, GIF, WebP in base64
 REACHES_OUT = re.compile(
-    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+(?!\#|data:|[a-z_]+\.(?:md|csv|json|png)["'])[^\s>]"""
+    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+(?!\#|data:|[a-z_]+\.(?:md|csv|json|png)["']|\.\./index\.html["'])[^\s>]"""
     r"""|@import|url\(["']?+(?!(?:data:|\#))|fetch\(|XMLHttpRequest|sendBeacon|WebSocket|EventSource|importScripts""",
     re.IGNORECASE,
 )
@@ -52,14 +52,14 @@ def page(out: Path, *, expected=EXPECTED, records=RECORDS, about=None, classes=C
     return (out / "index.html").read_text()
 
 
-def contents(text: str) -> dict:
-    """What the page's script reads."""
-    return json.loads(re.search(r'id="contents">(.*?)</script>', text, re.DOTALL)[1])
+def contents(text: str, part: str = "contents") -> dict:
+    """What the page's scripts read: the numbers, or the cards behind them."""
+    return json.loads(re.search(rf'id="{part}">(.*?)</script>', text, re.DOTALL)[1])
 
 
 def sections(text: str, card: str, number: int = 0) -> dict[str, list]:
     """Rows of a card's sections, of its cell at `number`."""
-    found = contents(text)
+    found = contents(text, "cards")
     places = found["cards"][card]["cells"][number]["sections"]
     return {found["sections"][place]["title"]: found["sections"][place]["rows"] for place in places}
 
@@ -97,9 +97,9 @@ def test_the_table_shows_means_gains_and_holes(tmp_path):
     """The incomplete row says so, where it is seen first and in its place."""
     text = words(page(tmp_path, about=About(peers=PEERS)))
     assert "fancy lacks a value on 1 of 2 pairs" in text and "b → a (seed 0)" in text
-    assert "fancy source no mean – – – 1/2 2" in text
+    assert "– fancy no mean – – – 1.5 source 1/2 2" in text
     assert "fancy over plain – – – – – – – fancy lacks b → a (seed 0 of fancy)" in text
-    assert "plain source 65.00 40.00 – – 2/2 1 12.35" in text
+    assert "1 plain 65.00 40.00 – – 1.5 source 2/2 1 12.35" in text
     assert "cells scored 5 of 6" in text
 
 
@@ -107,8 +107,8 @@ def test_a_missing_cell_is_visible_and_says_how_it_is_made(tmp_path):
     """Hatched in the map; its card holds no number but the command."""
     about = About(overlay="--configfile p.yaml", records={("fancy", "b", "a", 0): "records/v/x.json"})
     text = page(tmp_path, about=about)
-    assert re.search(r'data-card="fancy/b--a" class="gap" aria-label="fancy, b--a: no value"', text)
-    card = contents(text)["cards"]["fancy/b--a"]
+    assert re.search(r'data-card="fancy/b--a" class="gap" aria-label="fancy, b → a: no value"', text)
+    card = contents(text, "cards")["cards"]["fancy/b--a"]
     assert card["miou"] == "" and [one["miou"] for one in card["cells"]] == ["", "85.00"]
     shown = sections(text, "fancy/b--a")
     assert set(shown) == {"Missing", "Make it again"}
@@ -192,7 +192,7 @@ def test_names_cannot_break_the_page(tmp_path):
     expected = [one | {"method": f"{one['method']}{evil}"} for one in EXPECTED]
     text = page(tmp_path, expected=expected, records=renamed, classes=("background", evil))
     assert "<script>alert" not in text and '<img src="x">' not in text
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 4, "its own: a class name, numbers, cards, and what reads them"
     assert contents(text)["classes"] == ["background", evil]
 
 
@@ -478,7 +478,7 @@ def test_templates_are_packaged():
     """An installation that is no checkout has them too."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["xdseg"]
     files = {path for pattern in patterns for path in (ROOT / "xdseg").glob(pattern)}
-    assert {path.name for path in files} >= {"index.html.j2", "page.css", "page.js"}
+    assert {path.name for path in files} >= {"index.html.j2", "front.html.j2", "page.css", "cards.js"}
 
 
 def test_every_caption_of_the_report_is_there():

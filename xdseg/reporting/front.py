@@ -110,10 +110,7 @@ def front_html(boards: Sequence[Board]) -> str:
         scripts=SCRIPTS,
         title="Boards",
         boards=[_summary(board) for board in boards],
-        methods=[
-            {"name": method, "shown": [_value(board, method) for board in boards]}
-            for method in methods
-        ],
+        methods=[{"name": method, "shown": [_value(board, method) for board in boards]} for method in methods],
     )
 
 

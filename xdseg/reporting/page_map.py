@@ -75,7 +75,9 @@ def classes_of(
     found = []
     for number, name in enumerate(classes):
         by_pair = {row.method: [mean(seeds.get((row.method, pair, name), ())) for pair in row.by_pair] for row in rows}
-        scored = [place for place in range(len(rows[0].by_pair)) if any(own[place] is not None for own in by_pair.values())]
+        scored = [
+            place for place in range(len(rows[0].by_pair)) if any(own[place] is not None for own in by_pair.values())
+        ]
         bars = [
             {
                 "place": place,

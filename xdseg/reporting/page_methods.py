@@ -14,7 +14,9 @@ from xdseg.reporting.text import percent
 from xdseg.settings.methods import ROLES
 
 
-def row_of(row: Row, cells: Sequence[TableCell], gain: Gain | None, *, colour: int, cost: Cost | None) -> dict[str, Any]:
+def row_of(
+    row: Row, cells: Sequence[TableCell], gain: Gain | None, *, colour: int, cost: Cost | None
+) -> dict[str, Any]:
     """One line of the table of methods; `cells` are the row's own."""
     wanted = {cell.seed for cell in cells}
     interval = gain.estimate.interval if gain else None

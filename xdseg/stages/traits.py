@@ -7,6 +7,7 @@ from xdseg.params import Params
 
 GENERATED, OTHER, RANDOM = "generated scenes", "published weights", "random weights"
 RECONSTRUCTION = "reconstruction"  # word in the note of a row whose paper leaves something open
+RECONSTRUCTED = {"tmt"}  # adaptations of such a paper: every row of theirs is one, whatever its own note says
 
 
 def traits_of(params: Params, method: str) -> dict[str, tuple[str, ...]]:
@@ -14,14 +15,15 @@ def traits_of(params: Params, method: str) -> dict[str, tuple[str, ...]]:
     wanted = params.methods[method]
     kind, settings = params.component("segmenters", wanted.segmenter)
     dumped = settings.model_dump(mode="json")
+    adaptations = tuple(dict.fromkeys(params.component("adaptations", name)[0] for name in wanted.adaptations))
+    rebuilt = RECONSTRUCTION in wanted.note.lower() or not RECONSTRUCTED.isdisjoint(adaptations)
     return {
         "segmenter": (wanted.segmenter,),
         "kind": (kind,),
         "tuning": ((dumped.get("tuning") or {}).get("kind", "full"),),
-        "adaptation": tuple(dict.fromkeys(params.component("adaptations", name)[0] for name in wanted.adaptations))
-        or ("none",),
+        "adaptation": adaptations or ("none",),
         "pretraining": (_pretraining(dumped, {f"backbones/{name}.safetensors" for name in params.backbones}),),
-        "reconstruction": ("yes" if RECONSTRUCTION in wanted.note.lower() else "no",),
+        "reconstruction": ("yes" if rebuilt else "no",),
     }
 
 
