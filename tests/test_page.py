@@ -271,15 +271,48 @@ def test_every_colour_can_be_read():
     assert score(0.0)[0] != score(0.5)[0] != score(1.0)[0] and gain(-0.2)[0] != gain(0.2)[0]
 
 
+# What dichromats see, as matrices on linear RGB: Machado, Oliveira and Fernandes 2009, severity 1.0
+VISIONS = {
+    "all cones": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of linear sRGB
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_of_methods_are_apart_for_all_eyes(theme, vision):
+    """Any two differ by 20 or more (CIE 1976; a just noticeable difference is 2.3), and by 3 to 1 from the paper."""
+    css = (ROOT / "xdseg/reporting/templates/page.css").read_text()
+    paper = re.search(r"--paper: light-dark\((#\w+), (#\w+)\)", css)[1 + theme]
+    found = [pair[theme] for pair in re.findall(r"--c\d: light-dark\((#\w+), (#\w+)\)", css)]
+    assert len(found) == 8 and min(contrast(colour, paper) for colour in found) >= 3
+    seen = np.array([lab(linear(colour) @ np.array(VISIONS[vision]).T) for colour in found])
+    apart = np.linalg.norm(seen[:, None] - seen, axis=-1)
+    assert apart[~np.eye(8, dtype=bool)].min() >= 20
+
+
+def linear(colour: str) -> np.ndarray:
+    parts = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear sRGB."""
+    xyz = XYZ @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
 def contrast(one: str, other: str) -> float:
     light = sorted(map(luminance, (one, other)))
     return (light[1] + 0.05) / (light[0] + 0.05)
 
 
 def luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return float(XYZ[1] @ linear(colour))
 
 
 @pytest.fixture
