@@ -117,7 +117,7 @@ def build(out: Path, methods: int, seeds: int) -> dict[str, float]:
 
 
 def visit(page: Path, rounds: int) -> dict[str, list[float]]:
-    """Open the page `rounds` times and act on it: seconds of opening, ms of each act, and the same by the wall clock."""
+    """Open the page `rounds` times and act on it: seconds of opening, ms of each act, and both by the wall clock."""
     from playwright.sync_api import sync_playwright
 
     acts = {
