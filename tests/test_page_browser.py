@@ -148,7 +148,7 @@ def test_filters_and_search_show_the_same_rows_everywhere(visit):
     page.locator('[data-facet="kind"]').select_option("segformer")
     assert names(page) == []
     page.locator("#controls [type=reset]").click()
-    page.wait_for_function("document.getElementById('said').textContent.startsWith('4 of 4')")
+    playwright.expect(page.locator("#said")).to_contain_text("4 of 4 methods shown", timeout=PATIENCE)
     page.locator('[data-facet="origin"]').select_option("entered from predictions")
     assert names(page) == [EVIL]
 
@@ -254,7 +254,7 @@ def test_panels_are_shown(visit):
     page = visit()
     image = page.locator("#panels img").first
     image.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('#panels img').naturalWidth > 0")
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 24
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
