@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_predict,
         _add_score,
         _add_compare,
-        _add_front,
         _add_track,
+        _add_front,
         _add_files,
     ):
         add(commands)
@@ -210,18 +210,6 @@ def _compare(options: argparse.Namespace) -> None:
     compare_boards(options.a, options.b, by_pair=options.pairs, machine=options.json)
 
 
-def _add_front(commands) -> None:
-    parser = command(commands, "front", _front, "build the page of all boards, index.html, from what lies beside them")
-    parser.add_argument("folder", nargs="?", type=Path, help="with a folder per board; default reports/")
-
-
-def _front(options: argparse.Namespace) -> None:
-    from xdseg.stages.front import REPORTS, front
-
-    folder = options.folder or REPORTS
-    print(f"{folder / 'index.html'}: {'changed' if front(folder) else 'not changed'}")
-
-
 def _add_track(commands) -> None:
     parser = command(commands, "track", _track, "show records, trainings and boards in MLflow")
     parser.add_argument("--all", action="store_true", help="every suite's records, not the grid's alone")
@@ -246,6 +234,18 @@ def _track(options: argparse.Namespace) -> None:
         until_idle=options.until_idle,
         pages=options.pages,
     )
+
+
+def _add_front(commands) -> None:
+    parser = command(commands, "front", _front, "build the page of all boards, index.html, from what lies beside them")
+    parser.add_argument("folder", nargs="?", type=Path, help="with a folder per board; default reports/")
+
+
+def _front(options: argparse.Namespace) -> None:
+    from xdseg.stages.front import REPORTS, front
+
+    folder = options.folder or REPORTS
+    print(f"{folder / 'index.html'}: {'changed' if front(folder) else 'not changed'}")
 
 
 def _add_files(commands) -> None:

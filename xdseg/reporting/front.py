@@ -142,7 +142,7 @@ def _line(board: Board, method: str) -> dict[str, Any]:
     return {
         "method": method,
         "row": row,
-        "entered": row.origin == ENTERED,
+        "entered": row.origin.partition(" ")[0] == ENTERED,  # more may be said after it
         "miou": fixed(row.miou),
         "gain": _signed(gain.get("gain", "")),
         "against": gain.get("against", ""),
