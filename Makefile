@@ -73,7 +73,7 @@ lock:
 
 # One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
 BENCHMARKS := scoring loader train_step adaptation_step pipeline dataset_check eomt_ladder selective_scan \
-  paper_size fuser_attention statistics_coverage tmt
+  paper_size fuser_attention statistics_coverage tmt page_scale
 
 benchmarks: $(READY)
 	@mkdir -p reports/benchmarks

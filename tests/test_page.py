@@ -40,7 +40,8 @@ from xdseg.workflow import Plan
 LARGEST = 1_500_000  # bytes of a page
 PAYLOAD = re.compile(r"data:image/(?!svg)|<image|iVBORw0KGgo|/9j/4AAQ|R0lGOD|UklGR")  # PNG, JPEG, GIF, WebP in base64
 REACHES_OUT = re.compile(
-    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+(?!\#|data:|[a-z_]+\.(?:md|csv|json|png|svg|tex)["'])[^\s>]"""
+    r"""(?:src|href|action|data)\s*=\s*["']?+\s*+"""
+    r"""(?!\#|data:|[a-z_]+\.(?:md|csv|json|png|svg|tex)["']|\.\./index\.html["'])[^\s>]"""
     r"""|@import|url\(["']?+(?!(?:data:|\#))|fetch\(|XMLHttpRequest|sendBeacon|WebSocket|EventSource|importScripts""",
     re.IGNORECASE,
 )
@@ -52,14 +53,14 @@ def page(out: Path, *, expected=EXPECTED, records=RECORDS, about=None, classes=C
     return (out / "index.html").read_text()
 
 
-def contents(text: str) -> dict:
-    """What the page's script reads."""
-    return json.loads(re.search(r'id="contents">(.*?)</script>', text, re.DOTALL)[1])
+def contents(text: str, part: str = "contents") -> dict:
+    """What the page's scripts read: the numbers, or the cards behind them."""
+    return json.loads(re.search(rf'id="{part}">(.*?)</script>', text, re.DOTALL)[1])
 
 
 def sections(text: str, card: str, number: int = 0) -> dict[str, list]:
     """Rows of a card's sections, of its cell at `number`."""
-    found = contents(text)
+    found = contents(text, "cards")
     places = found["cards"][card]["cells"][number]["sections"]
     return {found["sections"][place]["title"]: found["sections"][place]["rows"] for place in places}
 
@@ -97,9 +98,9 @@ def test_the_table_shows_means_gains_and_holes(tmp_path):
     """The incomplete row says so, where it is seen first and in its place."""
     text = words(page(tmp_path, about=About(peers=PEERS)))
     assert "fancy lacks a value on 1 of 2 pairs" in text and "b → a (seed 0)" in text
-    assert "fancy source no mean – – – 1/2 2" in text
+    assert "– fancy no mean – – – 1.5 source 1/2 2" in text
     assert "fancy over plain – – – – – – – fancy lacks b → a (seed 0 of fancy)" in text
-    assert "plain source 65.00 40.00 – – 2/2 1 12.35" in text
+    assert "1 plain 65.00 40.00 – – 1.5 source 2/2 1 12.35" in text
     assert "cells scored 5 of 6" in text
 
 
@@ -107,8 +108,8 @@ def test_a_missing_cell_is_visible_and_says_how_it_is_made(tmp_path):
     """Hatched in the map; its card holds no number but the command."""
     about = About(overlay="--configfile p.yaml", records={("fancy", "b", "a", 0): "records/v/x.json"})
     text = page(tmp_path, about=about)
-    assert re.search(r'data-card="fancy/b--a" class="gap" aria-label="fancy, b--a: no value"', text)
-    card = contents(text)["cards"]["fancy/b--a"]
+    assert re.search(r'data-card="fancy/b--a" class="gap" aria-label="fancy, b → a: no value"', text)
+    card = contents(text, "cards")["cards"]["fancy/b--a"]
     assert card["miou"] == "" and [one["miou"] for one in card["cells"]] == ["", "85.00"]
     shown = sections(text, "fancy/b--a")
     assert set(shown) == {"Missing", "Make it again"}
@@ -192,7 +193,7 @@ def test_names_cannot_break_the_page(tmp_path):
     expected = [one | {"method": f"{one['method']}{evil}"} for one in EXPECTED]
     text = page(tmp_path, expected=expected, records=renamed, classes=("background", evil))
     assert "<script>alert" not in text and '<img src="x">' not in text
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 4, "its own: a class name, numbers, cards, and what reads them"
     assert contents(text)["classes"] == ["background", evil]
 
 
@@ -271,15 +272,48 @@ def test_every_colour_can_be_read():
     assert score(0.0)[0] != score(0.5)[0] != score(1.0)[0] and gain(-0.2)[0] != gain(0.2)[0]
 
 
+# What dichromats see, as matrices on linear RGB: Machado, Oliveira and Fernandes 2009, severity 1.0
+VISIONS = {
+    "all cones": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of linear sRGB
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_of_methods_are_apart_for_all_eyes(theme, vision):
+    """Any two differ by 20 or more (CIE 1976; a just noticeable difference is 2.3), and by 3 to 1 from the paper."""
+    css = (ROOT / "xdseg/reporting/templates/page.css").read_text()
+    paper = re.search(r"--paper: light-dark\((#\w+), (#\w+)\)", css)[1 + theme]
+    found = [pair[theme] for pair in re.findall(r"--c\d: light-dark\((#\w+), (#\w+)\)", css)]
+    assert len(found) == 8 and min(contrast(colour, paper) for colour in found) >= 3
+    seen = np.array([lab(linear(colour) @ np.array(VISIONS[vision]).T) for colour in found])
+    apart = np.linalg.norm(seen[:, None] - seen, axis=-1)
+    assert apart[~np.eye(8, dtype=bool)].min() >= 20
+
+
+def linear(colour: str) -> np.ndarray:
+    parts = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear sRGB."""
+    xyz = XYZ @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
 def contrast(one: str, other: str) -> float:
     light = sorted(map(luminance, (one, other)))
     return (light[1] + 0.05) / (light[0] + 0.05)
 
 
 def luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return float(XYZ[1] @ linear(colour))
 
 
 @pytest.fixture
@@ -478,7 +512,7 @@ def test_templates_are_packaged():
     """An installation that is no checkout has them too."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["xdseg"]
     files = {path for pattern in patterns for path in (ROOT / "xdseg").glob(pattern)}
-    assert {path.name for path in files} >= {"index.html.j2", "page.css", "page.js"}
+    assert {path.name for path in files} >= {"index.html.j2", "front.html.j2", "page.css", "cards.js"}
 
 
 def test_every_caption_of_the_report_is_there():

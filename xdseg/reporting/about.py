@@ -40,6 +40,7 @@ class About:
     name: str = ""  # of the board, if not the suite's
     peers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # method: role: the method it names
     parts: Mapping[str, str] = field(default_factory=dict)  # method: its segmenter and adaptations
+    traits: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)  # method: trait: values
     data: Mapping[tuple[str, str], Split] = field(default_factory=dict)  # (domain, split)
     overlay: str | None = None  # options that give the settings in force; None if no file here gives them
     records: Mapping[tuple, str] = field(default_factory=dict)  # cell key: its record below records/

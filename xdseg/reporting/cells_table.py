@@ -94,6 +94,14 @@ def _named(cell: TableCell) -> str:
     return f"{cell.method} {cell.source}->{cell.target} seed {cell.seed}"
 
 
+def by_method(cells: Sequence[TableCell]) -> dict[str, list[TableCell]]:
+    """The cells of each method, both in their order."""
+    found: dict[str, list[TableCell]] = {}
+    for cell in cells:
+        found.setdefault(cell.method, []).append(cell)
+    return found
+
+
 def dice_regions(cells: Sequence[TableCell]) -> tuple[str, ...]:
     """The regions that some cell has a Dice of, in the order of the first that names each."""
     return tuple(dict.fromkeys(name for cell in cells if cell.record for name in cell.record["scores"].get("dice", ())))

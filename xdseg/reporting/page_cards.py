@@ -1,10 +1,11 @@
 """The card behind a number: what it is, what made it, and how it is made again.
 
-A card is a list of sections, each a title and rows of (label, value). Equal sections are kept once.
+A card is a list of sections, each a title and rows of (label, value). Equal sections are kept once. The numbers
+themselves are not in it: the page has them once, in the order of its rows and pairs.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xdseg.reporting.about import About
@@ -12,7 +13,7 @@ from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.leaderboard import mean
 from xdseg.reporting.origin import ENTERED, imported
 from xdseg.reporting.page import notes_of
-from xdseg.reporting.text import ARROW, fixed, percent
+from xdseg.reporting.text import fixed, percent
 
 SECONDS = 60  # in a minute
 Section = dict[str, Any]  # title, rows
@@ -22,27 +23,33 @@ MONO, COPY = "mono", "copy"  # kinds of a value: digests and paths; commands
 class Cards:
     """Cards of a page, and the sections that they share."""
 
-    def __init__(self, cells: Sequence[TableCell], about: About, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        cells: Sequence[TableCell],
+        about: About,
+        *,
+        methods: Mapping[str, int],
+        pairs: Mapping[tuple[str, str], int],
+    ) -> None:
+        """`methods` and `pairs` give the places at which the page has a cell's numbers."""
         self.sections: list[Section] = []
         self._known: dict[str, int] = {}
-        self._about, self._classes = about, classes
+        self._about = about
         self.cards: dict[str, dict[str, Any]] = {}
+        by_name: dict[str, list[TableCell]] = {}
         for cell in cells:
-            name = card_name(cell.method, cell.source, cell.target)
-            card = self.cards.setdefault(name, self._empty(cell))
-            card["cells"].append(self._of(cell))
-        for name, card in self.cards.items():
-            own = [cell.miou for cell in cells if card_name(cell.method, cell.source, cell.target) == name]
-            card["miou"] = percent(mean(own))
-
-    def _empty(self, cell: TableCell) -> dict[str, Any]:
-        pair = f"{cell.source} {ARROW} {cell.target}"
-        return {"method": cell.method, "pair": pair, "setting": cell.setting, "cells": []}
+            by_name.setdefault(card_name(cell.method, cell.source, cell.target), []).append(cell)
+        for name, own in by_name.items():
+            self.cards[name] = {
+                "m": methods[own[0].method],
+                "p": pairs[own[0].pair],
+                "miou": percent(mean(cell.miou for cell in own)),
+                "cells": [self._of(cell) for cell in own],
+            }
 
     def _of(self, cell: TableCell) -> dict[str, Any]:
-        sections = list(_scored(cell, self._about) if cell.record else _missing(cell, self._about))
-        shown = {"seed": cell.seed, "miou": percent(cell.miou), "sections": [self._place(part) for part in sections]}
-        return shown | {"iou": [_shown(cell.iou(name)) for name in self._classes]} if cell.record else shown
+        sections = _scored(cell, self._about) if cell.record else _missing(cell, self._about)
+        return {"seed": cell.seed, "miou": percent(cell.miou), "sections": [self._place(part) for part in sections]}
 
     def _place(self, section: Section) -> int:
         text = json.dumps(section, sort_keys=True)
@@ -55,10 +62,6 @@ class Cards:
 def card_name(method: str, source: str, target: str) -> str:
     """Name of a card, in the page's address too."""
     return f"{method}/{source}--{target}"
-
-
-def _shown(value: float | None) -> float | None:
-    return None if value is None else round(100 * value, 2)
 
 
 def _section(title: str, rows: Iterable[tuple], *, folded: bool = False) -> Section:

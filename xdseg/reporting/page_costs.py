@@ -24,6 +24,7 @@ class Cost:
     predicting: str
     devices: str
     dirty: bool  # were some trained with changes not committed?
+    numbers: dict[str, float | None]  # means: minutes of a run, seconds to predict a target, peak memory in MB
 
 
 def costs(cells: Sequence[TableCell]) -> list[Cost]:
@@ -37,6 +38,8 @@ def _cost(method: str, known: Sequence[TableCell]) -> Cost:
     owners = {_owner(cell) for cell in cells}
     runs = {cell.record["fingerprints"]["train"]: cell.record for cell in cells}
     train = _values(runs.values(), "train_seconds")
+    predict = _values((cell.record for cell in cells), "predict_seconds")
+    memory = _values(runs.values(), "peak_memory_mb")
     environments = [record["environment"] or {} for record in runs.values()]
     devices = sorted({f"{e.get('device')}, {e.get('precision')}" for e in environments if e.get("device")})
     return Cost(
@@ -46,10 +49,11 @@ def _cost(method: str, known: Sequence[TableCell]) -> Cost:
         minutes=fsum(train) / SECONDS if train else None,
         per_run=_range([seconds / SECONDS for seconds in train], 1),
         speed=_range(_values(runs.values(), "images_per_second"), 1),
-        memory=_range(_values(runs.values(), "peak_memory_mb"), 0),
-        predicting=_range(_values((cell.record for cell in cells), "predict_seconds"), 1),
+        memory=_range(memory, 0),
+        predicting=_range(predict, 1),
         devices="; ".join(devices),
         dirty=any(e.get("dirty") for e in environments),
+        numbers={"minutes": _mean(train, SECONDS), "predicting": _mean(predict), "memory": _mean(memory)},
     )
 
 
@@ -61,6 +65,11 @@ def _owner(cell: TableCell) -> str:
 
 def _values(records: Any, name: str) -> list[float]:
     return [record["costs"][name] for record in records if record["costs"].get(name) is not None]
+
+
+def _mean(values: Sequence[float], unit: float = 1) -> float | None:
+    """Mean in units, to four digits: enough for a chart, and few bytes."""
+    return float(f"{fsum(values) / len(values) / unit:.4g}") if values else None
 
 
 def _range(values: Sequence[float], decimals: int) -> str:

@@ -12,6 +12,7 @@ from xdseg.params import Params, merge, parse, read_yaml
 from xdseg.records import COMMITTED, PRODUCED
 from xdseg.reporting.about import About, Panel, Split, Strips
 from xdseg.settings.methods import ROLES
+from xdseg.stages.traits import traits_of
 from xdseg.workflow import Plan
 
 SETTINGS = Path("params.yaml")
@@ -33,6 +34,7 @@ def about_board(plan: Plan, records: Mapping[Path, dict[str, Any]]) -> About:
         name=context.params.grid.board or context.suite,
         peers={name: {role: getattr(method, role) for role in ROLES} for name, method in methods.items()},
         parts={name: " + ".join((method.segmenter, *method.adaptations)) for name, method in methods.items()},
+        traits={name: traits_of(context.params, name) for name in methods},
         data=_data(context, plan),
         overlay=overlay_of(context.params),
         records=wanted | {keys[path]: str(path) for path in map(Path, plan.entered) if path in keys},

@@ -10,9 +10,9 @@ from xdseg.panels import TargetStrips, panel_of
 from xdseg.params import Params
 from xdseg.records import COMMITTED, PRODUCED, confusion_of
 from xdseg.stages.about import about_board
+from xdseg.stages.front import REPORTS, front
 from xdseg.workflow import Plan
 
-REPORTS = Path("reports")
 UNPUBLISHED = {".log", ".time"}  # of the rule that built the board; they differ from run to run
 
 
@@ -59,13 +59,20 @@ def _check_folder(folder: Path, *wanted: str) -> None:
 
 
 def publish(folder: Path, params: Params) -> None:
-    """Copy a board to reports/ and this grid's new records to records/; equal files keep their times."""
+    """Copy a board to reports/ and this grid's new records to records/, and build the page of all boards anew.
+
+    Equal files keep their times.
+    """
     plan = Plan(params)
     _check_folder(folder, plan.board, plan.partial)
     target = REPORTS / (params.grid.board or params.grid.suite)
     shown = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in UNPUBLISHED]
     copied = sum(_copy(path, target / path.name) for path in shown)
     recorded = sum(_copy(path, COMMITTED / path.relative_to(PRODUCED)) for path in _produced(plan) if path.exists())
+    try:
+        front()
+    except BadInput as error:  # another board's fault: this one is published all the same
+        print(f"{error}; {REPORTS}/index.html is left as it was", flush=True)
     print(f"{target}: {copied} files changed; {COMMITTED}: {recorded} files changed", flush=True)
 
 

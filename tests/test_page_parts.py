@@ -1,0 +1,179 @@
+"""Parts of the page: what rows are filtered by, marked with, drawn from, and set beside."""
+
+from conftest import ROOT
+from test_board import cell, entered, record
+
+from xdseg.params import load
+from xdseg.published import read
+from xdseg.reporting.about import About
+from xdseg.reporting.cells_table import TableCell, by_method, collect
+from xdseg.reporting.leaderboard import rank
+from xdseg.reporting.page_costs import costs
+from xdseg.reporting.page_facets import LABELS, choices, facets
+from xdseg.reporting.page_map import classes_of
+from xdseg.reporting.page_marks import marks
+from xdseg.reporting.page_published import beside
+from xdseg.reporting.page_scores import page_pairs, values
+from xdseg.stages.traits import traits_of
+
+CLASSES = ("background", "vessel")
+
+
+def collected(*records: dict, wanted: list[dict] | None = None) -> list[TableCell]:
+    """The cells of these records, which the grid wants unless they were entered."""
+    expected = [cell(one["method"], f"{'+'.join(one['source'])}->{one['target']}", one["seed"], one["setting"])
+                for one in records if one["origin"] == "run"]  # fmt: skip
+    return collect(wanted or expected, list(records), suite="vessels", classes=CLASSES)
+
+
+def made(method: str, pair: str = "a->b", *, versions: dict[str, int] | None = None, **environment) -> dict:
+    """A record of another environment, and of parts of these versions."""
+    one = record(method, pair, 0.5)
+    parts = [{"kind": kind, "version": version} for kind, version in (versions or {}).items()]
+    settings = {"segmenter": {"kind": "s", "version": 1, "inner": {"kind": "i", "version": 1}}, "adaptations": parts}
+    return one | {"environment": one["environment"] | environment, "settings": settings}
+
+
+def test_rows_that_differ_from_most_cells_are_marked():
+    """Two of three rows share everything; a mark says what the row has, the legend what most have."""
+    cells = collected(
+        made("usual"),
+        made("usual", "b->a"),
+        made("odd", device="gpu", precision="fp32", torch="2.16.0", dirty=True),
+        made("half", device="gpu"),
+        made("half", "b->a"),
+        entered("theirs", "a->b", 0.5),
+    )
+    found = marks(cells)
+    assert {name: list(found.of(name)) for name in ("usual", "odd", "half", "theirs")} == {
+        "usual": [],
+        "odd": ["D", "P", "L", "C"],
+        "half": ["D"],
+        "theirs": [],
+    }
+    assert found.of("half")["D"] == "on another device: gpu"
+    assert [mark for mark, _ in found.legend] == ["D", "P", "L", "C"]
+    assert "(cpu)" in dict(found.legend)["D"] and "(torch 2.15.0)" in dict(found.legend)["L"]
+
+
+def test_older_versions_of_parts_are_marked_whatever_most_have():
+    """dacs 1 in two rows, 2 in one: the newest counts. A part inside another counts too."""
+    new = made("new", versions={"dacs": 2})
+    new["settings"]["segmenter"]["inner"]["version"] = 3
+    found = marks(collected(made("old", versions={"dacs": 1}), made("older", versions={"dacs": 1}), new, made("none")))
+    assert found.of("new") == {}
+    assert found.of("old") == {"V": "older version of a part: dacs 1, i 1"}
+    assert found.of("none") == {"V": "older version of a part: i 1"}
+
+
+def test_a_board_of_one_kind_bears_no_mark_and_no_legend():
+    """Nothing to tell apart."""
+    found = marks(collected(made("one"), made("other")))
+    assert found.legend == [] and found.rows == {}
+
+
+def test_facets_come_from_the_settings_else_from_the_records():
+    """Settings say all; records kind and adaptations; of an entered row only setting and origin are known."""
+    one, other = made("known"), made("recorded", versions={"dacs": 1, "mfm": 1})
+    cells = collected(one, other, entered("theirs", "a->b", 0.5))
+    traits = {"segmenter": ("net",), "kind": ("k",), "tuning": ("lora",), "adaptation": ("none",)}
+    traits |= {"pretraining": ("generated scenes",), "reconstruction": ("yes",)}
+    rows, own = rank(cells, CLASSES), by_method(cells)
+    found = {row.method: facets(row, own[row.method], About(traits={"known": traits})) for row in rows}
+    assert found["known"] == {"setting": ("source",), **traits, "origin": ("this workflow",)}
+    assert found["recorded"]["adaptation"] == ("dacs", "mfm") and found["recorded"]["kind"] == ("s",)
+    assert found["recorded"]["tuning"] == ("not known",)
+    assert found["theirs"]["origin"] == ("entered from predictions",) and found["theirs"]["kind"] == ("not known",)
+    offered = {name: options for name, _, options in choices(list(found.values()))}
+    assert "setting" not in offered, "all rows are of one setting"
+    assert offered["adaptation"] == ["dacs", "mfm", "none", "not known"] and set(offered) < set(LABELS)
+
+
+def test_traits_of_methods_are_those_of_the_settings(monkeypatch):
+    """Of params.yaml as it is: a tuning, weights of a nested network from generated scenes, reconstructions."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("XDSEG_CONFIG", raising=False)
+    params = load()
+    plain, rein, hrda = (traits_of(params, name) for name in ("source-only", "vfm-rein", "hrda"))
+    assert plain == {
+        "segmenter": ("deeplabv3plus",),
+        "kind": ("deeplabv3plus",),
+        "tuning": ("full",),
+        "adaptation": ("none",),
+        "pretraining": ("random weights",),
+        "reconstruction": ("no",),
+    }
+    assert rein["tuning"] == ("rein",) and traits_of(params, "vfm-frozen")["tuning"] == ("frozen",)
+    assert rein["pretraining"] == hrda["pretraining"] == ("generated scenes",)
+    assert hrda["adaptation"] == ("dacs", "feature-distance")
+    assert {traits_of(params, name)["reconstruction"] for name in params.methods if name.startswith("tmt")} == {
+        ("yes",)
+    }
+
+
+def test_the_numbers_of_the_page_are_whole_millionths():
+    """By row, pair and seed: mIoU and classes; a cell without a record is its seed; entered pairs come last."""
+    wanted = [cell("m", "a->b", 0), cell("m", "a->b", 1)]
+    cells = collected(record("m", "a->b", 0.1234567), entered("theirs", "c->b", 0.5), wanted=wanted)
+    assert page_pairs(cells) == [("a", "b"), ("c", "b")]
+    rows = rank(cells, CLASSES)
+    found = dict(zip([row.method for row in rows], values(rows, cells, CLASSES), strict=True))
+    assert found["m"] == [[[0, 511_728, 900_000, 123_457], [1]], []]
+    assert found["theirs"] == [[], [[0, 700_000, 900_000, 500_000]]]
+
+
+def test_a_classes_mean_is_over_the_same_pairs_for_all_rows():
+    """vessel: on b->a no row has it, so that a->b counts alone; `half` lacks it there and has no mean."""
+    cells = collected(
+        record("full", "a->b", 0.4),
+        record("full", "b->a", None),
+        record("half", "a->b", None),
+        record("half", "b->a", None),
+    )
+    rows = rank(cells, CLASSES)
+    background, vessel = classes_of(rows, cells, CLASSES, colours={"full": 0, "half": 1})
+    assert vessel["pairs"] == 1 and background["pairs"] == 2
+    assert {bar["method"]: bar["value"] for bar in vessel["bars"]} == {"full": "40.00", "half": ""}
+    assert {bar["value"] for bar in background["bars"]} == {"90.00"}
+
+
+def test_costs_for_the_chart_are_means_of_runs_and_of_targets():
+    """Two runs of 60 and 180 s, of which one serves two targets in 1 and 3 s, the other one in 5 s."""
+    one = {"train": "11" * 32, "predict": "88" * 32, "score": "99" * 32}
+    spent = [(("a->b", 60, 1), one), (("a->c", 60, 3), one), (("b->a", 180, 5), one | {"train": "22" * 32})]
+    records = [
+        record("m", pair, 0.5, fingerprints=prints)
+        | {"costs": {"train_seconds": train, "predict_seconds": predict, "peak_memory_mb": None}}
+        for (pair, train, predict), prints in spent
+    ]
+    (found,) = costs(collected(*records))
+    assert found.numbers == {"minutes": 2.0, "predicting": 3.0, "memory": None}
+
+
+def test_published_numbers_stand_beside_rows_of_their_name():
+    """On gta5->cityscapes: DAFormer's 68.3 beside ours, an unknown name beside nothing; other pairs are left out."""
+    ours = [record("daformer", "gta5->cityscapes", 0.5), record("source-only", "gta5->cityscapes", 0.3)]
+    ours[0]["setting"] = "uda"
+    cells = collected(*ours)
+    found = beside(rank(cells, CLASSES))
+    assert found and {line.pair for line in found} == {"gta5 → cityscapes"}
+    assert [float(line.row.miou) for line in found] == sorted((float(line.row.miou) for line in found), reverse=True)
+    assert all(line.row.sure for line in found)
+    by_name = {line.row.method: line for line in found if line.row.setting == "uda"}
+    assert (by_name["DAFormer"].method, by_name["DAFormer"].ours) == ("daformer", "70.00")
+    assert (by_name["HRDA"].method, by_name["HRDA"].ours) == ("", "")
+    assert len(found) == sum((row.source, row.target) == ("gta5", "cityscapes") for row in read())
+
+
+def test_a_published_mean_is_beside_the_mean_of_the_same_targets():
+    """All three targets on the board: (70 + 60 + 50) / 3; with two of them there is no such line."""
+    records = [record("rein", f"gta5->{target}", iou) for target, iou in
+               (("cityscapes", 0.5), ("bdd100k", 0.3), ("mapillary", 0.1))]  # fmt: skip
+    means = [line for line in beside(rank(collected(*records), CLASSES)) if "mean(" in line.pair]
+    assert {line.ours for line in means if line.row.method == "Rein"} == {"60.00"}
+    assert not any("mean(" in line.pair for line in beside(rank(collected(*records[:2]), CLASSES)))
+
+
+def test_no_board_of_other_domains_has_published_numbers():
+    """The toy's domains are in no paper."""
+    assert beside(rank(collected(record("dacs", "a->b", 0.5)), CLASSES)) == []

@@ -1,0 +1,56 @@
+"""All that a page shows by row: table, map, classes, costs, marks, filters, and the numbers for its script."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xdseg.reporting.about import About
+from xdseg.reporting.cells_table import TableCell, by_method
+from xdseg.reporting.gains import Gain
+from xdseg.reporting.leaderboard import Row
+from xdseg.reporting.page_cards import Cards
+from xdseg.reporting.page_costs import costs
+from xdseg.reporting.page_facets import choices, facets
+from xdseg.reporting.page_map import classes_of, map_of
+from xdseg.reporting.page_marks import DEVICE, marks
+from xdseg.reporting.page_methods import method_of, row_of
+from xdseg.reporting.page_scores import methods, page_pairs, values
+
+
+def rows_of(
+    rows: Sequence[Row],
+    cells: Sequence[TableCell],
+    found: Mapping[str, Gain],
+    *,
+    classes: Sequence[str],
+    about: About,
+) -> dict[str, Any]:
+    """Parts of the page by the names that its templates use; methods are known by their place among `rows`."""
+    own, spent, marked = by_method(cells), costs(cells), marks(cells)
+    places = {row.method: place for place, row in enumerate(rows)}
+    pairs = page_pairs(cells)
+    colours = {method: number for number, method in enumerate(own)}
+    cost = {line.method: line for line in spent}
+    kinds = {row.method: facets(row, own[row.method], about) for row in rows}
+    cards = Cards(cells, about, methods=places, pairs={pair: place for place, pair in enumerate(pairs)})
+    elsewhere = {method: said[DEVICE] for method, said in marked.rows.items() if DEVICE in said}
+    return {
+        "places": places,
+        "rows": [
+            row_of(row, own[row.method], found.get(row.method), colour=colours[row.method], cost=cost.get(row.method))
+            for row in rows
+        ],
+        "marks": marked,
+        "choices": choices(list(kinds.values())),
+        "map": map_of(rows, found),
+        "classes": classes_of(rows, cells, classes, colours=colours),
+        "costs": spent,
+        "methods": [method_of(row, own, about) for row in rows],
+        "contents": {
+            "classes": list(classes),
+            "pairs": pairs,
+            "board": len(rows[0].by_pair),
+            "methods": methods(rows, found, spent, facets=kinds, colours=colours, elsewhere=elsewhere),
+            "values": values(rows, cells, classes),
+        },
+        "cards": {"cards": cards.cards, "sections": cards.sections},
+    }
