@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdseg import __version__, cli_boards, cli_data
+from xdseg import __version__, cli_boards, cli_data, cli_status
 from xdseg.cli_parts import command, context_of, params_of
 from xdseg.errors import BadInput, TrainingFailed
 from xdseg.params import CONFIG_VARIABLE
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_predict,
         _add_score,
         *cli_boards.COMMANDS,
+        *cli_status.COMMANDS,
         _add_track,
         _add_front,
         _add_files,
