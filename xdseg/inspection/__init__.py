@@ -1,1 +1,1 @@
-"""What lies in results/ and what becomes of it, read from files alone: no Snakemake, no torch, nothing is waited for."""
+"""What lies in results/ and what becomes of it, read from files alone: no Snakemake, no torch, no waiting."""

@@ -18,7 +18,8 @@ def look(plan: Plan, *, now: float) -> dict[str, Any]:
 
     A cell is done if its record exists; it runs or has failed with its run; all others are missing.
     """
-    done = {cell for cell, record in zip(plan.cells, plan.records, strict=True) if Path(record).exists()}
+    records = zip(plan.cells, plan.records, strict=True)
+    done = {cell.record_name for cell, record in records if Path(record).exists()}
     states = [state_of(plan, run, cells, now=now) for run, cells in open_runs(plan, done)]
     counts = {state: sum(run.cells for run in states if run.state == state) for state in (RUNNING, FAILED)}
     counts = {DONE: len(done)} | counts

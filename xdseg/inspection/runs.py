@@ -42,9 +42,12 @@ class RunState:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def open_runs(plan: Plan, done: set[Cell]) -> list[tuple[Run, list[Cell]]]:
-    """Runs with cells that are not done, or from which such a run still has to start; each with those cells."""
-    missing = {folder: [c for c in cells if c not in done] for folder, cells in plan.cells_of_run.items()}
+def open_runs(plan: Plan, done: set[str]) -> list[tuple[Run, list[Cell]]]:
+    """Runs with cells that are not done, or from which such a run still has to start; each with those cells.
+
+    `done` holds names of records.
+    """
+    missing = {folder: [c for c in cells if c.record_name not in done] for folder, cells in plan.cells_of_run.items()}
     started: set[str] = set()
     found = []
     for folder, run in reversed(plan.runs.items()):  # children first

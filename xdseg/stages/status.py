@@ -29,8 +29,9 @@ def status(params: Params, *, machine: bool, every: float | None = None) -> None
         while True:
             _show(params, machine=machine)
             time.sleep(every)
-    except KeyboardInterrupt:
-        print()
+    except KeyboardInterrupt:  # how a reader ends it
+        if sys.stdout.isatty():
+            print()
 
 
 def _show(params: Params, *, machine: bool) -> None:
