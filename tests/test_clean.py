@@ -77,7 +77,7 @@ def test_what_goes_and_what_stays(plan, capsys):
         f"run             140 B  {stale}",
         f"cache          2.0 kB  {old}",
     ]
-    if STALE < needed.name:  # lines stand in the order of paths
+    if needed.name > STALE:  # lines stand in the order of paths
         listed[1:4] = [listed[3], *listed[1:3]]
     before = tree()
     assert cleaned(capsys) == [*listed, f"5 items, 2.3 kB; {DELETES}"]
@@ -100,6 +100,15 @@ def test_a_preset_needs_its_runs(plan, project, capsys):
     assert cleaned(capsys) == ["nothing is stale"]
     preset.unlink()
     assert cleaned(capsys)[0] == f"run              70 B  {run}"
+
+
+def test_overlays_do_not_put_away_the_project(plan, capsys):
+    """Under an overlay the grid of params.yaml alone is still needed."""
+    run = write_run(plan.cells[0].run.folder, predicted=False)
+    overlay = write(Path("seven.yaml"), "grid: {seeds: [7]}\n")
+    capsys.readouterr()
+    assert main(["--configfile", str(overlay), "clean", "--stale", "--yes"]) == 0
+    assert capsys.readouterr().out == "nothing is stale\n" and run.exists()
 
 
 def test_a_suite_that_cannot_be_judged_stays_whole(plan, capsys):

@@ -146,7 +146,7 @@ def test_a_parent_comes_first(project):
     parent, child = plan.runs.values()
     width = len(child.name)
     assert seen()[1:] == [
-        "1 cells: 0 done, 0 running, 0 failed, 1 missing",
+        "1 cell: 0 done, 0 running, 0 failed, 1 missing",
         f"waiting      {parent.name:<{width}}  to be trained",
         f"waiting      {child.name:<{width}}  to be trained, after {parent.name}",
     ]
@@ -244,6 +244,18 @@ def test_watch_until_interrupted(plan):
     child.send_signal(signal.SIGINT)
     rest = child.communicate(timeout=60)[0]
     assert child.returncode == 0 and "\033" not in rest
+
+
+def test_an_interrupt_before_the_first_look(project, monkeypatch):
+    """Ctrl-C while the settings are read ends watching as well; a single look it breaks off."""
+
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xdseg.cli_status.params_of", interrupted)
+    assert main(["status", "--watch", "5"]) == 0
+    with pytest.raises(KeyboardInterrupt):
+        main(["status"])
 
 
 def test_saved_step_of_torch(tmp_path):

@@ -1,6 +1,7 @@
 """Commands about results/: what of the grid is done, and what no grid needs any more."""
 
 import argparse
+import sys
 
 from xdseg.cli_parts import command, params_of
 from xdseg.errors import BadInput
@@ -14,9 +15,15 @@ def _add_status(commands) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from xdseg.stages.status import status
+    try:
+        from xdseg.stages.status import status
 
-    status(params_of(options), machine=options.json, every=options.watch)
+        status(params_of(options), machine=options.json, every=options.watch)
+    except KeyboardInterrupt:
+        if options.watch is None:  # else it is how a reader ends it
+            raise
+        if sys.stdout.isatty():
+            print()
 
 
 def _add_clean(commands) -> None:

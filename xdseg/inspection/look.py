@@ -37,7 +37,8 @@ def lines(seen: dict[str, Any]) -> Iterator[str]:
     """The same as text: a head, the counts, a line per run."""
     yield f"board {seen['board']}: suite {seen['suite']}, protocol {seen['protocol']}"
     counts = seen["cells"]
-    yield f"{sum(counts.values())} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}"
+    total = sum(counts.values())
+    yield f"{total} cell{'s' * (total != 1)}: {', '.join(f'{count} {state}' for state, count in counts.items())}"
     width = max((len(run["run"]) for run in seen["runs"]), default=0)
     for run in seen["runs"]:
         yield f"{run['state']:<{len(INTERRUPTED)}}  {run['run']:<{width}}  {_said(run)}"

@@ -1,6 +1,6 @@
-"""What the grid in force and every preset need of results/: run folders, predictions, caches."""
+"""What the grid in force, that of params.yaml and every preset need of results/: run folders, predictions, caches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,31 +24,37 @@ class Needed:
 
 
 def needed(params: Params) -> Needed:
-    """What the grid of `params` and those of the presets need, the ones in folders below included.
+    """What the grids of `params`, of params.yaml and of the presets need, those in folders below included.
 
     Where a preset's fingerprints cannot be told (no lock, weights that are not there), nothing of its suite can be
     called stale. One that only changes a grid named elsewhere is no grid by itself. Raises BadInput if `params` do not
     give a grid.
     """
     paths, closed = paths_of(Plan(params)), {}
-    base = read_yaml(PARAMS)
-    for preset in sorted(PRESETS.rglob("*.yaml")):
-        overlay = read_yaml(preset)
-        named = overlay.get("grid")
-        if not isinstance(named, dict) or not any(key in named for key in NAMES_A_GRID):
-            continue
-        config = merge(base, overlay)
+    for file, config in _grids():
         try:
             paths |= paths_of(Plan(parse(config)))
         except BadInput as error:
-            closed.setdefault(_suite(config, preset), f"{preset}: {str(error).splitlines()[0]}")
+            closed.setdefault(_suite(config, file), f"{file}: {str(error).splitlines()[0]}")
     return Needed(frozenset(paths), closed)
 
 
-def _suite(config: dict[str, Any], preset: Path) -> str:
-    suite = config["grid"].get("suite")
+def _grids() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Settings with a grid of their own: params.yaml alone, and under each preset."""
+    base = read_yaml(PARAMS)
+    yield PARAMS, base
+    for preset in sorted(PRESETS.rglob("*.yaml")):
+        overlay = read_yaml(preset)
+        named = overlay.get("grid")
+        if isinstance(named, dict) and any(key in named for key in NAMES_A_GRID):
+            yield preset, merge(base, overlay)
+
+
+def _suite(config: dict[str, Any], file: Path) -> str:
+    grid = config.get("grid")
+    suite = grid.get("suite") if isinstance(grid, dict) else None
     if not isinstance(suite, str):
-        raise BadInput(f"{preset}: grid.suite: expected the name of a suite; mend the preset or delete it")
+        raise BadInput(f"{file}: grid.suite: expected the name of a suite; mend the file, or delete it if a preset")
     return suite
 
 

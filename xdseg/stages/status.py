@@ -14,7 +14,7 @@ CLEAR = "\033[H\033[2J"  # of a terminal: to the top, everything below away
 
 
 def status(params: Params, *, machine: bool, every: float | None = None) -> None:
-    """Print a look at the grid; with `every`, a new one after so many seconds, until Ctrl-C.
+    """Print a look at the grid; with `every`, a new one after so many seconds, until it is interrupted.
 
     On a terminal each look replaces the one before; elsewhere each begins with its time. JSON of several looks is a
     line each. Raises BadInput for settings that cannot be used.
@@ -25,13 +25,9 @@ def status(params: Params, *, machine: bool, every: float | None = None) -> None
         seen = look(Plan(params), now=time.time())
         print(json.dumps(seen, indent=1) if machine else "\n".join(lines(seen)))
         return
-    try:
-        while True:
-            _show(params, machine=machine)
-            time.sleep(every)
-    except KeyboardInterrupt:  # how a reader ends it
-        if sys.stdout.isatty():
-            print()
+    while True:
+        _show(params, machine=machine)
+        time.sleep(every)
 
 
 def _show(params: Params, *, machine: bool) -> None:
