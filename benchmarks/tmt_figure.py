@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not isinstance(network, Steered) or not isinstance(network.segmenter, MiTSegmenter):
         raise BadInput(f"{chosen.run}: no run of tmt on a Mix Transformer, led at test time; name one")
     guide = network.owner.guide
-    gamma = max(float(gamma.abs().max()) for gamma in guide.attention.gammas.values())
+    gamma = guide.attention.largest()["gamma"]
     rows = [look(network.segmenter, guide, read_upright(path)) for path in chosen.images]
     draw(rows, chosen.out, f"TMT, a reconstruction; run {run.fingerprint[:8]}, largest |gamma| {gamma:.2f}")
     print(f"{chosen.out}: {len(rows)} images")

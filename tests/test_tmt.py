@@ -134,15 +134,29 @@ def test_renormalised_multiplication_is_the_bias():
     with torch.no_grad():
         site = Site("block4.0", 8)
         for kind, wanted in (("bias", raw / raw.sum(-1, keepdim=True)), ("mult-raw", raw)):
-            led = Attention(Tma(kind=kind), [site])
+            led = Attention(Tma(kind=kind, limit=None), [site])
             led.gammas["block4-0"].copy_(gamma)
             given = led(site, need.view(1, 2, 2), (2, 2), (2, 2), 1.0)
             torch.testing.assert_close(attention(layers, tokens, (2, 2), given), output(wanted), rtol=1e-4, atol=1e-5)
-        gate = Attention(Tma(kind="query-gate"), [site])
+        gate = Attention(Tma(kind="query-gate", limit=None), [site])
         gate.gammas["block4-0"].fill_(0.5)
         given = gate(site, need.view(1, 2, 2), (2, 2), (2, 2), 1.0)
         wanted = output(weights) * torch.tensor([1.5, 0, 1.25, 1]).view(1, 4, 1)
         torch.testing.assert_close(attention(layers, tokens, (2, 2), given), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gamma_nears_its_limit_and_can_come_back():
+    """2 tanh(gamma / 2), whose gradient is never 0; what is measured is what acts."""
+    part = Attention(Tma(), [Site("block4.0", 3)])
+    part.gammas["block4-0"].data.copy_(torch.tensor([2.0, -6.0, 0.0]))
+    acting = part.gamma(Site("block4.0", 3))
+    torch.testing.assert_close(acting, torch.tensor([1.523188, -1.990110, 0.0]))
+    acting.sum().backward()
+    torch.testing.assert_close(
+        part.gammas["block4-0"].grad, torch.tensor([0.419974, 0.009866, 1.0]), atol=1e-6, rtol=1e-4
+    )
+    assert part.largest() == {"gamma": pytest.approx(1.990110, abs=1e-6)}
+    assert Attention(Tma(kind="hard"), [Site("block4.0", 3)]).largest() == {}
 
 
 def encoder_of(name):

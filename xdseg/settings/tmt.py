@@ -60,7 +60,7 @@ class Tma(Settings):
     blocks: int = Field(2, gt=0, description="last blocks whose attention is led; stage 4 of a MiT-B0 has 2")
     heads: Share = Field(0.5, description="hard only: share of the heads, the first ones")
     share: Share = Field(0.2, description="hard only: share of the keys that count as needed")
-    limit: float | None = Field(2.0, gt=0, description="largest absolute value of a gamma; null: none")
+    limit: float | None = Field(2.0, gt=0, description="which no absolute value of a gamma reaches (tanh); null: none")
     lr_factor: float = Field(1.0, gt=0, description="learning rate of the gammas relative to the heads'")
     detach: bool = Field(True, description="whether attention's gradient stops at the need map")
     start: Literal["rise", "delay"] = Field(

@@ -63,9 +63,19 @@ class Attention(nn.Module):
         return raised if kind == "bias" else Steering(values=raised.exp().transpose(-1, -2))
 
     def gamma(self, site: Site) -> Tensor:
-        """Of each head, within the limit."""
-        gamma, limit = self.gammas[key_of(site.name)], self.settings.limit
-        return gamma if limit is None else gamma.clamp(-limit, limit)
+        """Of each head of a site, within the limit: it is approached smoothly, as a cut would end its gradient."""
+        return self.within_limit(self.gammas[key_of(site.name)])
+
+    def within_limit(self, gamma: Tensor) -> Tensor:
+        """What acts of a parameter."""
+        limit = self.settings.limit
+        return gamma if limit is None else limit * torch.tanh(gamma / limit)
+
+    @torch.no_grad()
+    def largest(self) -> dict[str, float]:
+        """`gamma`: the largest absolute value that acts; nothing where none is learnt."""
+        acting = [float(self.within_limit(gamma).abs().max()) for gamma in self.gammas.values()]
+        return {"gamma": max(acting)} if acting else {}
 
     def hard(self, site: Site, need: Tensor) -> Tensor | Steering:
         """Of (B, keys); a self-attention has no mask, so there what is not needed is cut off."""

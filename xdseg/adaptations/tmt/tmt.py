@@ -150,10 +150,9 @@ class Tmt(Adaptation):
         return {"accuracy": torch.stack(right).sum() / len(DOMAINS), "spread": torch.stack(spread).mean()}
 
     def measures(self) -> dict[str, float]:
-        """`accuracy` and `spread` of the last step, and the largest gamma."""
+        """`accuracy` and `spread` of the last step, and the largest absolute gamma within its limit."""
         found = {name: float(value) for name, value in self._measured.items()}
-        gammas = [float(gamma.detach().abs().max()) for gamma in self.guide.attention.gammas.values()]
-        return found | ({"gamma": max(gammas)} if gammas else {})
+        return found | self.guide.attention.largest()
 
     def follow(self, step: Step, reads: dict[str, list[Read]]) -> None:
         """Move prototypes towards this step's features; without labels, by the head's answer."""
