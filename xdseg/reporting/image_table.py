@@ -6,7 +6,7 @@ from statistics import median
 
 from xdseg.reporting.cells_table import NOT_DRAWN, TableCell
 from xdseg.reporting.image_gains import ImageGains
-from xdseg.reporting.statistics.bootstrap import REPLICATES
+from xdseg.reporting.statistics.bootstrap import REPLICATES, many
 from xdseg.reporting.statistics.images import ImageInterval
 from xdseg.reporting.text import percent
 
@@ -56,7 +56,7 @@ def _line(target: str, cells: Sequence[TableCell], gains: ImageGains) -> ImageSe
     return ImageSet(
         target=target,
         images=_each(str(cell.record["scores"]["images"]) for cell in cells),
-        drawn=_each(f"{found.clusters} {found.unit}" for found in intervals),
+        drawn=_each(many(found.clusters, found.unit) for found in intervals),
         score=_half(intervals),
         gain=_half(paired),
         reason=_each(reasons),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from xdseg.reporting.gains_table import signed
 from xdseg.reporting.image_gains import ImageGain
 from xdseg.reporting.page_sections import Section, section
-from xdseg.reporting.statistics.bootstrap import IMAGES, REPLICATES, Replicates
+from xdseg.reporting.statistics.bootstrap import IMAGES, REPLICATES, Replicates, many
 from xdseg.reporting.statistics.images import ImageInterval
 from xdseg.reporting.text import percent
 
@@ -26,7 +26,7 @@ def drawn_section(drawn: Replicates) -> Section:
     """What was drawn; equal for all cells of a target, so that the page has it once."""
     alone = drawn.unit == IMAGES
     rows = [
-        ("drawn", f"{drawn.clusters} {drawn.unit}{', each by itself' if alone else f' of {drawn.images} images'}"),
+        ("drawn", f"{many(drawn.clusters, drawn.unit)}{', each by itself' if alone else f' of {drawn.images} images'}"),
         ("replicates", f"{REPLICATES:,}" if len(drawn.values) else ""),
         ("uncertainty", OF_THE_TEST_SET),
     ]

@@ -76,8 +76,12 @@ def draw(names: Sequence[str], per_image: np.ndarray, basis: Basis) -> Replicate
 
 
 def store(path: Path, confusion: Path, basis: Basis) -> None:
-    """Draw from a confusion's file, and write. Equal input gives equal bytes, and the write is atomic."""
-    found = draw(*load_confusion(confusion), basis)
+    """Draw from a confusion's file, and write."""
+    write(path, draw(*load_confusion(confusion), basis), basis)
+
+
+def write(path: Path, found: Replicates, basis: Basis) -> None:
+    """Equal input gives equal bytes, and the write is atomic."""
     values = found.values.astype(STORED).tobytes()
     about = {name: getattr(found, name) for name in ("clusters", "unit", "images", "drawn")}
     about |= {"key": basis.key, "sha256": sha256(values).hexdigest()}

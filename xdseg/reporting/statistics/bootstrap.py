@@ -31,9 +31,14 @@ def recordings(names: Sequence[str], pattern: str | None) -> tuple[str, ...]:
     return tuple(match[1] if match else name for name, match in zip(names, found, strict=True))
 
 
+def many(clusters: int, unit: str) -> str:
+    """`200 images`, `1 recording`."""
+    return f"{clusters} {unit if clusters != 1 else unit.removesuffix('s')}"
+
+
 def too_few(clusters: int, unit: str = IMAGES, *, fewest: int = FEWEST_CLUSTERS) -> str:
     """Why so many clusters give no interval; empty if they do."""
-    return f"{clusters} {unit}, fewer than {fewest}" if clusters < fewest else ""
+    return f"{many(clusters, unit)}, fewer than {fewest}" if clusters < fewest else ""
 
 
 @lru_cache(maxsize=TARGETS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import fsum, sqrt
 
 from scipy.stats import t
@@ -29,7 +29,7 @@ class Estimate:
         """Lower and upper end of the 95 % interval."""
         if self.error is None:
             return None
-        half = float(t.ppf((1 + CONFIDENCE) / 2, self.df)) * self.error
+        half = _critical(self.df) * self.error
         return self.mean - half, self.mean + half
 
     @cached_property
@@ -46,6 +46,11 @@ class Estimate:
     def told(self) -> str:
         """The kind with its degrees of freedom: `seeds, t, 2 df`; empty without an interval."""
         return "" if self.error is None else f"{self.kind}, {self.df} df"
+
+
+@lru_cache
+def _critical(df: int) -> float:
+    return float(t.ppf((1 + CONFIDENCE) / 2, df))
 
 
 def estimate(mean: float, *, error: float, df: int, units: int, kind: str) -> Estimate:
