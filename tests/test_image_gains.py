@@ -262,7 +262,9 @@ def test_pages_show_the_intervals_and_what_they_mean(paths, tmp_path):
     rows = dict(row[:2] for row in cards["sections"][card["cells"][0]["sections"][0]]["rows"])
     assert rows["95 % over images"] == f"{line['image_low']} to {line['image_high']}"
     sets = [dict(part["rows"]) for part in cards["sections"] if part["title"] == "Test set"]
-    assert [one["drawn"] for one in sets] == ["40 images, each by itself", "10 images, each by itself"]
+    assert [one["drawn"] for one in sets] == [
+        f"{number} images, each by itself: no recordings are told" for number in (40, 10)
+    ]
     assert sets[0]["replicates"] == "2,000" and "replicates" not in sets[1], "once a target"
     assert "not of seeds" in said["Test set"]["uncertainty"]
     gain = dict(cards["sections"][card["gain"]]["rows"])

@@ -55,11 +55,11 @@ class Cards:
         sections = _scored(cell, self._about) if cell.record else _missing(cell, self._about)
         return {"seed": cell.seed, "miou": percent(cell.miou), "sections": [self._place(part) for part in sections]}
 
-    def _place(self, section: Section) -> int:
-        text = json.dumps(section, sort_keys=True)
+    def _place(self, part: Section) -> int:
+        text = json.dumps(part, sort_keys=True)
         if text not in self._known:
             self._known[text] = len(self.sections)
-            self.sections.append(section)
+            self.sections.append(part)
         return self._known[text]
 
 

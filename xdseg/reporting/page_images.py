@@ -24,9 +24,9 @@ def _text(found: ImageInterval, written: Callable[[float], str]) -> str:
 
 def drawn_section(drawn: Replicates) -> Section:
     """What was drawn; equal for all cells of a target, so that the page has it once."""
-    alone = drawn.unit == IMAGES
+    rest = ", each by itself: no recordings are told" if drawn.unit == IMAGES else f" of {drawn.images} images"
     rows = [
-        ("drawn", f"{many(drawn.clusters, drawn.unit)}{', each by itself' if alone else f' of {drawn.images} images'}"),
+        ("drawn", many(drawn.clusters, drawn.unit) + rest),
         ("replicates", f"{REPLICATES:,}" if len(drawn.values) else ""),
         ("uncertainty", OF_THE_TEST_SET),
     ]
