@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_config, write_suite
+from conftest import edit_suite_file, small_config, write_suite
 from PIL import Image
 from test_board import CLASSES, cell, record
 
 from xdseg.cells import Cell
 from xdseg.cli import main
+from xdseg.data.locks import open_lock
 from xdseg.errors import BadInput
 from xdseg.evaluation.predictions import save_confusion, write_predictions
 from xdseg.evaluation.summary import scores_of
@@ -24,9 +25,10 @@ from xdseg.records import confusion_of, replicates_of
 from xdseg.reporting.about import About
 from xdseg.reporting.board import build_board
 from xdseg.reporting.replicates import Basis, draw, of_record, read, store
-from xdseg.reporting.statistics.bootstrap import Replicates, Resampling
+from xdseg.reporting.statistics.bootstrap import Replicates, Resampling, recordings
 from xdseg.reporting.statistics.images import over_images
 from xdseg.settings.evaluation import Scoring
+from xdseg.settings.suites import FolderSuite, GeneratedSuite, PublicSuite
 from xdseg.stages.board import board as board_stage
 from xdseg.stages.board import publish
 from xdseg.stages.predict import PREDICTIONS
@@ -330,6 +332,20 @@ def _predict(made: Cell, data: Path) -> None:
     for label in labels[::2]:
         label[-1] = 1
     write_predictions(made.folder / PREDICTIONS, zip(names, labels, strict=True))
+
+
+def test_who_says_what_a_recording_is(project, data):
+    """params.yaml before the lock, which has suite.json's; a public data set's reader; of generated scenes nobody."""
+    entries = {"a": {"train": 4, "val": 2, "groups": r"^(\d)"}, "b": {"train": 4, "val": 2}}
+    edit_suite_file(data / "toy", domains=entries)
+    assert main(["prepare", "toy"]) == 0
+    folder = FolderSuite(kind="folder", root="toy")
+    assert [open_lock("toy", folder).recordings(domain) for domain in "ab"] == [r"^(\d)", None]
+    said = folder.model_copy(update={"groups": {"a": r"^(..)", "b": r"^(...)"}})
+    assert [open_lock("toy", said).recordings(domain) for domain in "ab"] == [r"^(..)", r"^(...)"]
+    cities = PublicSuite(kind="public", classes="cityscapes", domains={"c": {"dataset": "cityscapes"}})
+    assert recordings(["ulm_000001_000019"], open_lock("x", cities).recordings("c")) == ("ulm_000001",)
+    assert open_lock("streetworld", GeneratedSuite(kind="streetworld")).recordings("night") is None
 
 
 def test_a_board_without_confusions_says_nothing_of_images(tmp_path):
