@@ -20,6 +20,7 @@ from xdseg.errors import BadInput
 from xdseg.evaluation.predictions import save_confusion, write_predictions
 from xdseg.evaluation.summary import scores_of
 from xdseg.files import file_digest, write_json
+from xdseg.inspection.layout import strangers_in_predicted
 from xdseg.params import load, parse
 from xdseg.records import confusion_of, replicates_of
 from xdseg.reporting.about import About
@@ -292,6 +293,7 @@ def test_replicates_go_from_the_score_to_the_record_and_the_board(data, tmp_path
     path = Path(plan.records[0])
     record_stage(path, plan.context)
     contents = json.loads(path.read_text())
+    assert list(strangers_in_predicted(made.folder)) == [], "`xdseg clean` knows the file for the workflow's"
     stored = read(replicates_of(path), Basis.of(contents, r"^(\d\d)"))
     assert (stored.clusters, stored.unit, stored.images, len(stored.values)) == (48, "recordings", 48, 2000)
     board_stage(Path(plan.board), parse(config))
