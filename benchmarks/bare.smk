@@ -130,6 +130,7 @@ rule board:
         latex="results/{suite}/board-{board}/leaderboard.tex",
         gains="results/{suite}/board-{board}/gains.csv",
         class_gains="results/{suite}/board-{board}/class_gains.csv",
+        image_gains="results/{suite}/board-{board}/image_gains.csv",
         gains_figure="results/{suite}/board-{board}/gains.png",
         gains_lines="results/{suite}/board-{board}/gains.svg",
         ranks="results/{suite}/board-{board}/ranks.csv",

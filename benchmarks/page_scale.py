@@ -1,10 +1,11 @@
 """A board of 10,000 cells and 19 classes: building it, opening its page in Chromium, sorting, filtering, means anew.
 
-100 methods × 20 pairs × 5 seeds of made-up records with curves, settings, costs and fingerprints of their own. Building
-is timed in seconds of the processor, in a process of its own whose peak memory is read. So are opening the page, up to
-the first frame after its scripts have run, and sorting, searching and choosing, up to the layout that follows: in
-seconds that the page's main thread computed (Chromium's thread ticks), which parses, runs scripts and lays out. The
-wall clock, which other processes on the machine stretch, stands beside them, `…_wall`.
+100 methods × 20 pairs × 5 seeds of made-up records with curves, settings, costs and fingerprints of their own, beside
+each the bootstrap replicates of 500 images that a score stores. Building, and reading these, is timed in seconds of the
+processor, in a process of its own whose peak memory is read. So are opening the page, up to the first frame after its
+scripts have run, and sorting, searching and choosing, up to the layout that follows: in seconds that the page's main
+thread computed (Chromium's thread ticks), which parses, runs scripts and lays out. The wall clock, which other
+processes on the machine stretch, stands beside them, `…_wall`.
 
 Bounds: building ≤ 60 s and 2 GiB; opening < 3 s; sorting < 200 ms.
 """
@@ -27,6 +28,8 @@ CLASSES = tuple(f"class {number}" for number in range(19))
 DOMAINS = "abcde"  # 20 ordered pairs
 FULL, QUICK = (100, 5), (6, 2)  # methods, seeds
 STEPS = 30  # points of a curve
+IMAGES = 500  # of a target
+SCATTER = 0.01  # deviation of the replicates of an mIoU
 ROUNDS = 3
 GIB = 2**20  # KiB
 MOST_SECONDS, MOST_GIB, MOST_OPEN, MOST_SORT = 60, 2, 3, 200
@@ -73,12 +76,13 @@ def _record(method: int, pair: tuple[str, str], seed: int, iou: np.ndarray, rng:
         "fingerprints": {stage: digest for stage in ("train", "predict", "score")},
         "run": f"scale/{name}/{pair[0]}--{pair[1]}/s{seed}-{number}",
         "digests": {"weights": digest, "predictions": digest[::-1]},
+        "confusion": {"sha256": digest},
         "scores": {
             "miou": float(iou.mean()),
             "pixel_accuracy": 0.9,
             "iou": dict(zip(CLASSES, map(float, iou), strict=True)),
             "kept": list(CLASSES),
-            "images": 60,
+            "images": IMAGES,
             "confusion": rng.integers(0, 100_000, (len(CLASSES), len(CLASSES))).tolist(),
         },
         "model": {"parameters": 3_000_000 + 10_000 * method, "trainable": 3_000_000},
@@ -103,17 +107,44 @@ def build(out: Path, methods: int, seeds: int) -> dict[str, float]:
     """Build the board; seconds of the processor, wall seconds, and the peak memory of the process, records included."""
     from xdseg.reporting.about import About
     from xdseg.reporting.board import build_board
+    from xdseg.reporting.replicates import of_record
 
-    made = list(records(methods, seeds))
+    made = {out / "records" / f"{number}.json": one for number, one in enumerate(records(methods, seeds))}
+    _store(made)
     expected = [
         {name: one[name] for name in ("method", "setting", "target", "seed")} | {"source": one["source"][0]}
-        for one in made
+        for one in made.values()
     ]
     peers = {f"method-{number:03d}": {"host": "method-000"} for number in range(1, methods)}
     began, clock = time.process_time(), time.perf_counter()
-    build_board(suite="scale", classes=CLASSES, expected=expected, records=made, out=out, about=About(peers=peers))
+    drawn = {
+        (one["method"], one["source"][0], one["target"], one["seed"]): of_record(path, one, None)
+        for path, one in made.items()
+    }
+    build_board(
+        suite="scale",
+        classes=CLASSES,
+        expected=expected,
+        records=[*made.values()],
+        out=out,
+        about=About(peers=peers),
+        drawn=drawn,
+    )
     seconds, wall = time.process_time() - began, time.perf_counter() - clock
     return {"seconds": seconds, "wall": wall, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB}
+
+
+def _store(made: dict[Path, dict[str, Any]]) -> None:
+    """Replicates beside where each record would lie, around its mIoU; a target's images have one set of draws."""
+    from xdseg.records import replicates_of
+    from xdseg.reporting.replicates import Basis, write
+    from xdseg.reporting.statistics.bootstrap import REPLICATES, Replicates
+
+    rng = np.random.default_rng(1)
+    for path, one in made.items():
+        values = rng.normal(one["scores"]["miou"], SCATTER, REPLICATES).astype(np.float32)
+        found = Replicates(IMAGES, "images", IMAGES, one["target"], values)
+        write(replicates_of(path), found, Basis.of(one, None))
 
 
 def visit(page: Path, rounds: int) -> dict[str, list[float]]:

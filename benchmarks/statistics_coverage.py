@@ -14,6 +14,8 @@ import statistics_simulated as simulated
 from rich.console import Console
 from rich.table import Table
 
+from xdseg.reporting.statistics.bootstrap import FEWEST_CLUSTERS, too_few
+
 NORMAL = 1.96  # quantile of a 95 % interval
 DOMAINS = (3, 4, 5, 8)
 SIZES = (10, 20, 50, 200)
@@ -55,13 +57,24 @@ def main(arguments: list[str] | None = None) -> int:
     # a share that is 5 % in truth is drawn above 5 % half of the time
     allowed = round(100 * (0.05 + NORMAL * sqrt(0.05 * 0.95 / boards)), 1)
     worst = 100 * max(positives["ours", arm.name, CROSSED] for arm in simulated.ARMS)
-    found = measure.Results(notes={"boards": boards, "samples": samples, "replicates": replicates})
+    shares = {"positives": positives, "lost_ranks": lost, "images": coverage, "seeds": seeds}
+    sizes = {"boards": boards, "boards_ranked": ranked, "samples": samples, "replicates": replicates}
+    found = measure.Results(notes=sizes | {name: _told(share) for name, share in shares.items()})
     found.bounded += [
         measure.Figure("false_positives", [worst], most=allowed, unit="%", about="worst arm, 20 pairs of 5 domains"),
         measure.Figure("coverage_low", [100 * min(coverage[IMAGES])], least=93, unit="%", about="lowest, 200 images"),
         measure.Figure("coverage_high", [100 * max(coverage[IMAGES])], most=97, unit="%", about="highest, 200 images"),
     ]
     return measure.report(found, chosen)
+
+
+def _told(shares: dict) -> dict[str, float | list[float]]:
+    """Shares in percent for JSON, by arms in one word."""
+    named = {", ".join(map(str, key)) if isinstance(key, tuple) else str(key): value for key, value in shares.items()}
+    return {
+        key: [round(100 * share, 1) for share in value] if isinstance(value, tuple) else round(100 * value, 1)
+        for key, value in named.items()
+    }
 
 
 def _print_positives(positives: dict[tuple[str, str, int], float], boards: int) -> None:
@@ -87,8 +100,11 @@ def _print_coverage(coverage: dict[int, tuple[float, float]], seeds: dict[int, f
     table = Table(title=f"95 % intervals that hold the truth, %; images: {samples} samples")
     for name in ("over", "n", "mIoU", "gain"):
         table.add_column(name)
-    for size, (score, gain) in coverage.items():
-        table.add_row("images", f"{size}", f"{100 * score:.1f}", f"{100 * gain:.1f}")
+    for size, held in coverage.items():
+        shown = [f"{100 * share:.1f}" for share in held]
+        if too_few(size):
+            shown = [f"not given: fewer than {FEWEST_CLUSTERS} ({would} if it were)" for would in shown]
+        table.add_row("images", f"{size}", *shown)
     for size, held in seeds.items():
         table.add_row("seeds", f"{size}", "", f"{100 * held:.1f}")
     Console(width=measure.WIDTH).print(table)

@@ -32,6 +32,7 @@ rule board:
             labels={"what": "gains"},
         ),
         class_gains="results/{suite}/board-{board}/class_gains.csv",
+        image_gains="results/{suite}/board-{board}/image_gains.csv",
         gains_figure=report(
             "results/{suite}/board-{board}/gains.png",
             caption="captions/gains_figure.rst",

@@ -19,7 +19,7 @@ from xdseg.reporting.text import escaped
 
 CLASSES = ("background", "vessel")
 TABLES = {"leaderboard.csv", "leaderboard.json", "leaderboard.md", "metrics.json"}
-PAIRED = {"class_gains.csv", "gains.csv", "ranks.csv", "leaderboard.tex"}
+PAIRED = {"class_gains.csv", "gains.csv", "image_gains.csv", "ranks.csv", "leaderboard.tex"}
 FIGURES = {f"{name}.{suffix}" for name in ("gains", "heatmap", "ranks") for suffix in ("png", "svg")}
 FILES = TABLES | PAIRED | FIGURES | {"cells.csv", "costs.csv", "index.html"}
 

@@ -72,8 +72,9 @@ def pack(sender: Path) -> Tampered:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every file below, and every folder."""
-    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+    """Every file below, and every folder; without replicates, which are drawn anew where they lack."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix != ".replicates")
+    return {str(path): path.read_bytes() if path.is_file() else None for path in found}
 
 
 def board() -> Path:

@@ -11,7 +11,11 @@ from test_board import CLASSES, build, cell, record
 
 from xdseg.reporting.about import About
 from xdseg.reporting.board import build_board
+from xdseg.reporting.cells_table import collect
+from xdseg.reporting.gains import gains
 from xdseg.reporting.gains_table import COLUMNS, signed
+from xdseg.reporting.leaderboard import rank
+from xdseg.reporting.statistics.clusters import over_pairs
 
 ROLES = {"host": "plain", "floor": "plain", "ceiling": "best"}
 PEERS = {"new": ROLES, "best": {"floor": "plain"}, "plain": {}}
@@ -60,6 +64,18 @@ def test_a_board_of_one_source_by_hand(tmp_path):
     }
     assert found["best"]["p_holm"] == f"{2 * p['best']:.4f}" and found["best"]["role"] == "floor"
     assert "plain" not in found, "it names no row"
+
+
+def test_every_estimate_is_made_once(monkeypatch):
+    """`new` over its host, which is its floor too; the ceiling over the floor; `best` over its own: three, not six."""
+    made = []
+    monkeypatch.setattr("xdseg.reporting.gains.over_pairs", lambda by_pair: made.append(by_pair) or over_pairs(by_pair))
+    wanted = [cell(method, pair, seed) for method, pair, seed in ONE_SOURCE]
+    records = [record(m, p, value / 50 - 0.9, seed=seed) for (m, p, seed), value in ONE_SOURCE.items()]
+    cells = collect(wanted, records, suite="vessels", classes=CLASSES)
+    found = gains(rank(cells, CLASSES), cells, About(peers=PEERS))
+    assert [round(100 * found[name].mean) for name in ("new", "best")] == [4, 11] and found["new"].holm is not None
+    assert len(made) == 3
 
 
 def test_one_pair_has_an_interval_over_seeds(tmp_path):

@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_board import cell, entered, record
 
 from xdseg.reporting.about import About, Panel, Strips
 from xdseg.reporting.board import build_board
+from xdseg.reporting.statistics.bootstrap import Replicates
 from xdseg.stages.front import front
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -35,6 +37,8 @@ SCORES = {
 }
 SETTINGS = {"alpha": "uda", "beta": "source", "gamma": "uda", EVIL: "source"}
 MINUTES = {"alpha": 2, "beta": 1, "gamma": 0.5}
+SPREAD = np.linspace(-0.01, 0.01, 2001, dtype=np.float32)
+DRAWN = {"alpha": 0.5 + SPREAD, "beta": 0.6 + SPREAD}  # replicates on a->b: beta's, of mIoU 60, are always 10 above
 KINDS = {"alpha": "eomt", "beta": "segformer", "gamma": "eomt"}
 
 
@@ -68,7 +72,9 @@ def reports(tmp_path_factory) -> Path:
     Image.new("RGB", (24, 8), "teal").save(strip)
     panels = {("alpha", "a", "b", 0): Panel(strip, ("x", "y", "z"), (8, 8, 8))}
     about = About(peers={"alpha": {"host": "beta"}}, may_show=True, panels=panels, strips={"b": Strips(strip, strip)})
-    build_board(suite="vessels", classes=CLASSES, expected=expected, records=records, out=folder / "board", about=about)
+    drawn = {(m, "a", "b", 0): Replicates(30, "images", 30, "b", values) for m, values in DRAWN.items()}
+    named = {"suite": "vessels", "classes": CLASSES, "about": about, "drawn": drawn}
+    build_board(expected=expected, records=records, out=folder / "board", **named)
     assert front(folder) and not front(folder), "a second time nothing changes"
     return folder
 
@@ -239,6 +245,16 @@ def test_a_card_is_reached_and_left_by_keys_alone(visit):
     assert not card.is_visible() and page.evaluate(focused) == "beta/a--b"
     page.keyboard.press("Tab")
     assert not page.evaluate(focused), "the map is one stop"
+
+
+def test_a_card_has_its_intervals_over_images(visit):
+    """On top the paired gain, then the seed's own, and that neither is of seeds; a card without says nothing."""
+    card = visit("board/index.html#card=alpha%2Fa--b").locator("#card-body")
+    text = " ".join(card.inner_text().split())
+    assert text.startswith("Over beta gain on this pair −10.00 (seed 0) 95 % over images −10.00 to −10.00")
+    assert "mIoU 50.00 95 % over images 49.0" in text and " to 50.9" in text and "not of seeds" in text
+    other = visit("board/index.html#card=gamma%2Fa--b").locator("#card-body").inner_text()
+    assert "over images" not in other and "Test set" not in other
 
 
 def test_names_are_text_wherever_they_are_shown(visit):

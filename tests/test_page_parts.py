@@ -80,13 +80,35 @@ def test_facets_come_from_the_settings_else_from_the_records():
     traits |= {"pretraining": ("generated scenes",), "reconstruction": ("yes",)}
     rows, own = rank(cells, CLASSES), by_method(cells)
     found = {row.method: facets(row, own[row.method], About(traits={"known": traits})) for row in rows}
-    assert found["known"] == {"setting": ("source",), **traits, "origin": ("this workflow",)}
+    made_here = {"origin": ("this workflow",), "imported": ("nowhere: made here",)}
+    assert found["known"] == {"setting": ("source",), **traits, **made_here}
     assert found["recorded"]["adaptation"] == ("dacs", "mfm") and found["recorded"]["kind"] == ("s",)
     assert found["recorded"]["tuning"] == ("not known",)
     assert found["theirs"]["origin"] == ("entered from predictions",) and found["theirs"]["kind"] == ("not known",)
     offered = {name: options for name, _, options in choices(list(found.values()))}
     assert "setting" not in offered, "all rows are of one setting"
     assert offered["adaptation"] == ["dacs", "mfm", "none", "not known"] and set(offered) < set(LABELS)
+
+
+def test_imported_rows_can_be_chosen_by_who_made_them():
+    """In whole, in part, by way of another, entered elsewhere; on a board of one kind there is no choice."""
+    hops = [{"origin": "lab A", "pack": "0" * 64}, {"origin": "lab B", "pack": "1" * 64}]
+    theirs, part = made("whole"), made("part")
+    theirs["imported"], part["imported"] = hops, hops[:1]
+    rows_of = [theirs, part, made("part", "b->a"), made("own"), entered("sent", "a->b", 0.5, imported=hops[1:])]
+    cells = collected(*rows_of)
+    own = by_method(cells)
+    found = {row.method: facets(row, own[row.method], About()) for row in rank(cells, CLASSES)}
+    assert {method: said["imported"] for method, said in found.items()} == {
+        "whole": ("lab A",),
+        "part": ("lab A", "nowhere: made here"),
+        "own": ("nowhere: made here",),
+        "sent": ("lab B",),
+    }
+    assert found["sent"]["origin"] == ("entered from predictions",), "how it was made is a filter of its own"
+    offered = {name: (label, values) for name, label, values in choices(list(found.values()))}
+    assert offered["imported"] == ("imported from", ["lab A", "lab B", "nowhere: made here"])
+    assert "imported" not in {name for name, *_ in choices([found["own"], found["own"]])}
 
 
 def test_traits_of_methods_are_those_of_the_settings(monkeypatch):

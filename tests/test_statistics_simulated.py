@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from math import sqrt
 
 import pytest
 from conftest import ROOT
@@ -29,9 +30,14 @@ def test_equal_methods_are_rarely_found_different(simulated):
 
 
 def test_intervals_over_images_hold_the_truth(simulated):
-    """200 images: 93 to 97 % of the intervals of a score, and of a paired gain."""
+    """200 images: 93 to 97 % of the intervals of a score, and of a paired gain, to the noise of 600 samples.
+
+    Without that noise the benchmark says it, of 4,000. At 10 images, where boards give none, a score's hold fewer.
+    """
+    noise = 2 * sqrt(0.93 * 0.07 / 600)
     for held in simulated.image_coverage(200, number=600, replicates=500):
-        assert 0.93 <= held <= 0.97
+        assert 0.93 - noise <= held <= 0.97 + noise
+    assert simulated.image_coverage(10, number=600, replicates=500)[0] < 0.93 - noise
 
 
 def test_intervals_over_three_seeds_hold_the_truth(simulated):

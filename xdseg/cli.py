@@ -67,7 +67,6 @@ def _parser() -> argparse.ArgumentParser:
         *cli_boards.COMMANDS,
         *cli_status.COMMANDS,
         _add_track,
-        _add_front,
         _add_files,
     ):
         add(commands)
@@ -221,18 +220,6 @@ def _track(options: argparse.Namespace) -> None:
         until_idle=options.until_idle,
         pages=options.pages,
     )
-
-
-def _add_front(commands) -> None:
-    parser = command(commands, "front", _front, "build the page of all boards, index.html, from what lies beside them")
-    parser.add_argument("folder", nargs="?", type=Path, help="with a folder per board; default reports/")
-
-
-def _front(options: argparse.Namespace) -> None:
-    from xdseg.stages.front import REPORTS, front
-
-    folder = options.folder or REPORTS
-    print(f"{folder / 'index.html'}: {'changed' if front(folder) else 'not changed'}")
 
 
 def _add_files(commands) -> None:

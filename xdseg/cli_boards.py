@@ -1,4 +1,4 @@
-"""Commands about finished boards: comparing them, and handing their records on."""
+"""Commands about finished boards: comparing them, handing their records on, and the page of them all."""
 
 import argparse
 from pathlib import Path
@@ -49,4 +49,16 @@ def _import_records(options: argparse.Namespace) -> None:
     import_records(options.pack, params_of(options))
 
 
-COMMANDS = (_add_compare, _add_export_records, _add_import_records)
+def _add_front(commands) -> None:
+    parser = command(commands, "front", _front, "build the page of all boards, index.html, from what lies beside them")
+    parser.add_argument("folder", nargs="?", type=Path, help="with a folder per board; default reports/")
+
+
+def _front(options: argparse.Namespace) -> None:
+    from xdseg.stages.front import REPORTS, front
+
+    folder = options.folder or REPORTS
+    print(f"{folder / 'index.html'}: {'changed' if front(folder) else 'not changed'}")
+
+
+COMMANDS = (_add_compare, _add_export_records, _add_import_records, _add_front)

@@ -117,3 +117,8 @@ def write_record(path: Path, record: dict[str, Any], confusion: Path) -> None:
 def confusion_of(record: Path) -> Path:
     """Per-image confusion beside a record."""
     return record.with_suffix(".npz")
+
+
+def replicates_of(path: Path) -> Path:
+    """Bootstrap replicates beside a record, or a confusion, where its score has stored them."""
+    return path.with_suffix(".replicates")

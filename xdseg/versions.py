@@ -26,7 +26,7 @@ VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
     "backbones clip": 1,
-    "board": 5,
+    "board": 6,
     "contract": 1,
     "datasets": 1,
     "inference": 1,

@@ -117,7 +117,8 @@ class Plan:
         # what the page says of it
         grid = self.params.grid
         peers = [[getattr(self.params.methods[name], role) for role in ROLES] for name in grid.every_method]
-        payload |= {"name": grid.board or grid.suite, "peers": peers}
+        recordings = {cell.pair.target: self.context.lock.recordings(cell.pair.target) for cell in self.cells}
+        payload |= {"name": grid.board or grid.suite, "peers": peers, "recordings": recordings}
         return f"{RESULTS}/{self.context.suite}/board-{short(fingerprint(payload))}"
 
     @property

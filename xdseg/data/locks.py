@@ -90,6 +90,9 @@ class Lock(Protocol):
     def truth_counts(self, domain: str, split: str) -> tuple[int, ...] | None:
         """Pixels of each class, by id; opens the same file. None where their sum alone is known: `pixels`."""
 
+    def recordings(self, domain: str) -> str | None:
+        """Pattern whose first group names the recording of an image; None where nobody says."""
+
 
 @dataclass(frozen=True)
 class FolderLock(LockedSplits):
@@ -97,6 +100,7 @@ class FolderLock(LockedSplits):
 
     path: Path
     present: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # overrides suite.json's, per domain
+    groups: Mapping[str, str] = field(default_factory=dict)  # likewise
 
     @cached_property
     def contents(self) -> LockFile:
@@ -182,6 +186,10 @@ class FolderLock(LockedSplits):
         pixels = self._labels(domain, split).pixels
         return tuple(pixels.get(name, 0) for name in self.classes)
 
+    def recordings(self, domain: str) -> str | None:
+        """Pattern of params.yaml, else of the lock."""
+        return self.groups.get(domain) or self.contents.domains[domain].groups
+
 
 @dataclass(frozen=True)
 class StreetworldLock:
@@ -249,6 +257,10 @@ class StreetworldLock:
         """Nobody counted; every pixel is of a class."""
         return None
 
+    def recordings(self, domain: str) -> None:
+        """Every scene is drawn by itself."""
+        return None
+
 
 def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> Lock:
     """The lock of a suite; a missing one is reported when it is first read."""
@@ -258,7 +270,7 @@ def open_lock(name: str, suite: Suite, folder: Path = LOCKS) -> Lock:
 
         return PublicLock(folder / f"{name}.json", public_layout(name, suite))
     if isinstance(suite, FolderSuite):
-        return FolderLock(folder / f"{name}.json", suite.present)
+        return FolderLock(folder / f"{name}.json", suite.present, suite.groups)
     return StreetworldLock(suite.generator)
 
 

@@ -140,6 +140,10 @@ class PublicLock(LockedSplits):
         """Pixels of each class, by id."""
         return tuple(self.statistics(domain, split)[: len(self.classes)].tolist())
 
+    def recordings(self, domain: str) -> str | None:
+        """As the data set's reader knows its names."""
+        return self.layout.dataset(domain).groups
+
     def statistics(self, domain: str, split: str) -> np.ndarray:
         """(256,) int64: pixels per class id, 255 the ignored ones."""
         counts = np.zeros(IGNORE + 1, np.int64)

@@ -16,7 +16,9 @@ _RUN = re.compile(
     r"run\.json|train\.(log|time)|weights\.safetensors|training\.json|curve\.jsonl|resume\.pt|"
     r"predictions-[0-9a-f]{8}\.(json|log|time)|" + re.escape(LOCK)
 )
-_PREDICTED = re.compile(r"predictions\.(zip|json)|score-[0-9a-f]{8}\.(json|log|time)|confusion-[0-9a-f]{8}\.npz")
+_PREDICTED = re.compile(
+    r"predictions\.(zip|json)|score-[0-9a-f]{8}\.(json|log|time)|confusion-[0-9a-f]{8}\.(npz|replicates)"
+)
 _TARGET = re.compile(r"[A-Za-z0-9_.-]+-[0-9a-f]{8}")
 CACHED = re.compile(r"(?P<stem>[^/]+?--[^/]+?--(images|labels)--[0-9a-f]{8})\.(json|bin|log|time)")
 PAIR = re.compile(r"[A-Za-z0-9_.+-]+")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
@@ -27,29 +26,17 @@ class Gain:
     against: str
     role: str  # host or floor
     by_seed: Mapping[Pair, Mapping[int, float]]  # every pair of the board: seeds that have a value in both rows
+    by_pair: Mapping[Pair, float | None]  # mean over these seeds; None without one
+    estimate: Estimate  # over the pairs of the board, over the seeds if it has one pair; none where a row lacks a cell
     lacking: tuple[str, ...] = ()  # cells that one of the rows lacks, in words
     holm: float | None = None  # p of the estimate, adjusted over the methods of the board
     closed: float | None = None  # share of the gap from floor to ceiling
     not_closed: str = ""  # why there is none, if the row names both
 
-    @cached_property
-    def by_pair(self) -> dict[Pair, float | None]:
-        """Mean over the seeds that both rows have; None without one."""
-        return {pair: mean(values.values()) for pair, values in self.by_seed.items()}
-
     @property
     def values(self) -> list[float]:
         """Gains on the pairs that both have."""
         return [value for value in self.by_pair.values() if value is not None]
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        """Mean over the pairs of the board, over the seeds if it has one pair; none where either row lacks a cell."""
-        if self.lacking:
-            return Estimate(None, len(self.values), "pairs", reason=f"lacks {'; '.join(self.lacking)}")
-        if len(self.by_seed) < FEWEST_PAIRS:
-            return over_seeds([value for values in self.by_seed.values() for value in values.values()])
-        return over_pairs(self.by_pair)
 
     @property
     def mean(self) -> float | None:
@@ -98,7 +85,19 @@ def against(method: str, peer: tuple[str, str], pairs: Iterable[Pair], scored: S
         by_seed[pair] = paired(_valued(own), _valued(other))
         if lacks := _lacking({method: own, peer[0]: other}):
             lacking.append(f"{f' {ARROW} '.join(pair)} ({', '.join(lacks)})")
-    return Gain(*peer, by_seed, tuple(lacking))
+    by_pair = {pair: mean(values.values()) for pair, values in by_seed.items()}
+    return Gain(*peer, by_seed, by_pair, _estimate(by_seed, by_pair, lacking), tuple(lacking))
+
+
+def _estimate(
+    by_seed: Mapping[Pair, Mapping[int, float]], by_pair: Mapping[Pair, float | None], lacking: Sequence[str]
+) -> Estimate:
+    if lacking:
+        known = sum(value is not None for value in by_pair.values())
+        return Estimate(None, known, "pairs", reason=f"lacks {'; '.join(lacking)}")
+    if len(by_seed) < FEWEST_PAIRS:
+        return over_seeds([value for values in by_seed.values() for value in values.values()])
+    return over_pairs(by_pair)
 
 
 def scored_by_seed(
@@ -129,7 +128,8 @@ def _with_gap(gain: Gain, method: str, scored: Scored, about: About) -> Gain:
     floor, ceiling = (about.peers.get(method, {}).get(role) for role in ("floor", "ceiling"))
     if not floor or not ceiling:
         return gain
-    own, gap = (against(name, (floor, "floor"), gain.by_seed, scored) for name in (method, ceiling))
+    own = gain if gain.against == floor else against(method, (floor, "floor"), gain.by_seed, scored)
+    gap = against(ceiling, (floor, "floor"), gain.by_seed, scored)
     if own.lacking or gap.lacking:
         return replace(gain, not_closed=f"gap lacks {'; '.join(own.lacking or gap.lacking)}")
     if [*map(list, own.by_seed.values())] != [*map(list, gap.by_seed.values())]:

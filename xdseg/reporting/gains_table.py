@@ -7,7 +7,7 @@ from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain, gains
 from xdseg.reporting.leaderboard import Row
-from xdseg.reporting.text import csv_text, fixed, percent
+from xdseg.reporting.text import csv_text, fixed, percent, points
 
 P_DECIMALS = 3  # of a p on a page
 LEAST_P = 0.001  # smaller ones are shown as less than this
@@ -43,6 +43,7 @@ class GainLine:
     detectable: str
     better: str
     closed: str
+    images: str = ""  # pairs whose gain is beyond the noise of their images; on a page that has such intervals
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
@@ -53,12 +54,12 @@ def signed(value: float | None, decimals: int = 2) -> str:
     return text.replace("-", "−") if float(text) else text[1:]
 
 
-def gain_lines(found: Mapping[str, Gain]) -> list[GainLine]:
-    """The gains in their order, in words."""
-    return [_line(method, gain) for method, gain in found.items()]
+def gain_lines(found: Mapping[str, Gain], *, beyond: Mapping[str, str] | None = None) -> list[GainLine]:
+    """The gains in their order, in words; `beyond` are the last column's, by method."""
+    return [_line(method, gain, (beyond or {}).get(method, "")) for method, gain in found.items()]
 
 
-def _line(method: str, gain: Gain) -> GainLine:
+def _line(method: str, gain: Gain, beyond: str) -> GainLine:
     about = gain.estimate
     return GainLine(
         method=method,
@@ -71,6 +72,7 @@ def _line(method: str, gain: Gain) -> GainLine:
         detectable=percent(about.detectable),
         better=f"{gain.better} of {len(gain.values)}" if about.mean is not None else "",
         closed=fixed(None if gain.closed is None else 100 * gain.closed, 0),
+        images=beyond,
     )
 
 
@@ -121,7 +123,7 @@ def _csv_line(method: str, gain: Gain) -> list[object]:
         *(method, gain.against, gain.role),
         f"{len(gain.values)}/{len(gain.by_seed)}",
         "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
-        *map(_points, (about.mean, low, high)),
+        *map(points, (about.mean, low, high)),
         about.told,
         *(fixed(value, 4) for value in (about.p, gain.holm, gain.wilcoxon)),
         percent(about.detectable),
@@ -129,9 +131,3 @@ def _csv_line(method: str, gain: Gain) -> list[object]:
         fixed(None if gain.closed is None else 100 * gain.closed),
         note(gain),
     ]
-
-
-def _points(value: float | None) -> str:
-    """As `percent`, without a minus before 0."""
-    text = percent(value)
-    return text.lstrip("-") if text and not float(text) else text

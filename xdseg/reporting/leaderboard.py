@@ -1,7 +1,7 @@
 """The leaderboard: one row per method, over the same pairs for all."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
@@ -138,9 +138,16 @@ def millions(parameters: int | None) -> str:
     return fixed(None if parameters is None else parameters / MILLION)
 
 
-def leaderboard_json(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
-    """The rows by method, with every pair: percentages with two decimals, or null."""
+def leaderboard_json(
+    rows: Sequence[Row], classes: tuple[str, ...], *, over_images: Mapping[str, dict[str, Any]] | None = None
+) -> str:
+    """The rows by method, with every pair: percentages with two decimals, or null.
+
+    `over_images` is what else is said of some methods, ready for JSON.
+    """
     contents = {row.method: _nested(row, last_class(classes)) for row in rows}
+    for method, said in (over_images or {}).items():
+        contents[method] |= said
     return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 

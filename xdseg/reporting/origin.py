@@ -8,6 +8,11 @@ IMPORTED = "imported"  # key of a record that came in a pack: who handed it on, 
 CAVEAT = "not certified"
 
 
+def maker(record: dict[str, Any]) -> str:
+    """Who an imported record comes from, before all that handed it on; empty if it was made in this project."""
+    return record[IMPORTED][0]["origin"] if record.get(IMPORTED) else ""
+
+
 def imported(record: dict[str, Any] | None) -> str:
     """`imported from A by way of B: not certified`; empty for a record that was made in this project."""
     if not record or not record.get(IMPORTED):

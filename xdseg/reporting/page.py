@@ -1,12 +1,16 @@
 """The leaderboard as a page: the table, what its numbers mean, what is missing, what must be known."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
 from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
+from xdseg.reporting.image_gains import ImageGains, beyond_images
+from xdseg.reporting.image_table import BEYOND, image_sets
+from xdseg.reporting.image_table import HEADER as IMAGES_HEADER
+from xdseg.reporting.image_table import MEANING as IMAGES_MEANING
 from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class, millions
 from xdseg.reporting.origin import ENTERED, imported_notes
 from xdseg.reporting.ranks import Ranks
@@ -29,15 +33,20 @@ def leaderboard_md(
     *,
     suite: str,
     classes: tuple[str, ...],
+    images: ImageGains,
 ) -> str:
-    """A Markdown page of the board; it links to the pictures beside it. `found` are its gains, `standing` its ranks."""
+    """A Markdown page of the board; it links to the pictures beside it.
+
+    `found` are its gains, `images` those over images, `standing` its ranks.
+    """
     parts = [
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
         meaning(cells),
         f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
-        *_gains(found),
+        *_gains(found, images),
         *_ranks(standing),
+        *_images(cells, images),
         *_section("Missing", missing(rows, cells)),
         *_section("Notes", notes(rows, cells)),
     ]
@@ -56,16 +65,19 @@ def _table(rows: Sequence[Row], last: str | None) -> Iterator[str]:
         yield _line([name, escaped(row.setting), *numbers, row.scored, str(row.seeds), millions(row.parameters)])
 
 
-def _gains(found: Mapping[str, Gain]) -> Iterator[str]:
+def _gains(found: Mapping[str, Gain], images: ImageGains) -> Iterator[str]:
     """The table of gains, what it means, and why something in it is blank."""
     if not found:
         return
-    yield f"## Gains\n\n{MEANING}"
+    beyond = beyond_images(images)
+    yield f"## Gains\n\n{MEANING}{f' {BEYOND}' if beyond else ''}"
     yield "![Gain of each method over the row that it names, on every pair](gains.png)"
     header = ["method", "against", "gain", "95 % interval", "of", "p, Holm", "p, Wilcoxon (independent pairs)"]
     header += ["detectable", "better", "gap closed (%)"]
-    ruled = ["---", "---", "---:", "---:", "---", *["---:"] * 5]
-    yield "\n".join(map(_line, (header, ruled, *(map(escaped, astuple(line)) for line in gain_lines(found)))))
+    header += ["beyond images"] if beyond else []
+    ruled = ["---", "---", "---:", "---:", "---", *["---:"] * (len(header) - 5)]
+    lines = [astuple(line)[: len(header)] for line in gain_lines(found, beyond=beyond)]
+    yield "\n".join(map(_line, (header, ruled, *(map(escaped, line) for line in lines))))
     if blank := [f"- {escaped(methods)}: {escaped(reason)}" for methods, reason in gain_notes(found)]:
         yield "\n".join(blank)
 
@@ -80,7 +92,16 @@ def _ranks(standing: Ranks) -> Iterator[str]:
         yield "\n".join(f"- {escaped(name)}: {escaped(why)}" for name, (_, why) in standing.left_out.items())
 
 
-def _line(columns: Sequence[str]) -> str:
+def _images(cells: Sequence[TableCell], images: ImageGains) -> Iterator[str]:
+    """The table of test sets and what it means."""
+    if not (sets := image_sets(cells, images)):
+        return
+    yield f"## Test sets\n\n{IMAGES_MEANING}"
+    ruled = ["---", "---:", "---", "---:", "---:", "---"]
+    yield "\n".join(map(_line, (IMAGES_HEADER, ruled, *(map(escaped, astuple(line)) for line in sets))))
+
+
+def _line(columns: Iterable[str]) -> str:
     return f"| {' | '.join(columns)} |"
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
+from xdseg.reporting.image_gains import ImageGains
 from xdseg.reporting.leaderboard import mean
 from xdseg.reporting.origin import ENTERED, imported
 from xdseg.reporting.page import notes_of
+from xdseg.reporting.page_images import SCORE, drawn_section, gain_section, score_text
+from xdseg.reporting.page_sections import COPY, MONO, Section, section
 from xdseg.reporting.text import fixed, percent
 
 SECONDS = 60  # in a minute
-Section = dict[str, Any]  # title, rows
-MONO, COPY = "mono", "copy"  # kinds of a value: digests and paths; commands
 
 
 class Cards:
@@ -30,8 +31,9 @@ class Cards:
         *,
         methods: Mapping[str, int],
         pairs: Mapping[tuple[str, str], int],
+        gains: ImageGains | None = None,
     ) -> None:
-        """`methods` and `pairs` give the places at which the page has a cell's numbers."""
+        """`methods` and `pairs` give the places at which the page has a cell's numbers; `gains` are over images."""
         self.sections: list[Section] = []
         self._known: dict[str, int] = {}
         self._about = about
@@ -46,16 +48,18 @@ class Cards:
                 "miou": percent(mean(cell.miou for cell in own)),
                 "cells": [self._of(cell) for cell in own],
             }
+            if gain := (gains or {}).get((own[0].method, own[0].pair)):
+                self.cards[name]["gain"] = self._place(gain_section(gain))
 
     def _of(self, cell: TableCell) -> dict[str, Any]:
         sections = _scored(cell, self._about) if cell.record else _missing(cell, self._about)
         return {"seed": cell.seed, "miou": percent(cell.miou), "sections": [self._place(part) for part in sections]}
 
-    def _place(self, section: Section) -> int:
-        text = json.dumps(section, sort_keys=True)
+    def _place(self, part: Section) -> int:
+        text = json.dumps(part, sort_keys=True)
         if text not in self._known:
             self._known[text] = len(self.sections)
-            self.sections.append(section)
+            self.sections.append(part)
         return self._known[text]
 
 
@@ -64,49 +68,44 @@ def card_name(method: str, source: str, target: str) -> str:
     return f"{method}/{source}--{target}"
 
 
-def _section(title: str, rows: Iterable[tuple], *, folded: bool = False) -> Section:
-    """Rows without a value are left out."""
-    shown = [[str(part) for part in row] for row in rows if row[1] not in (None, "")]
-    return {"title": title, "rows": shown} | ({"folded": True} if folded else {})
-
-
 def _missing(cell: TableCell, about: About) -> Iterable[Section]:
-    yield _section(
-        "Missing", [("state", "The grid wants this cell; it has no record. Its run failed or was not made.")]
-    )
+    yield section("Missing", [("state", "The grid wants this cell; it has no record. Its run failed or was not made.")])
     yield _again(cell, about)
 
 
 def _scored(cell: TableCell, about: About) -> Iterable[Section]:
     record, scores = cell.record, cell.record["scores"]
     kept = scores["kept"]
-    yield _section(
+    yield section(
         "Score",
         [
             ("mIoU", f"{percent(scores['miou']) or 'no pixel to score'}"),
+            (SCORE, score_text(cell.image_interval)),
             ("pixel accuracy", percent(scores["pixel_accuracy"])),
             ("images", scores["images"]),
             ("classes scored", f"{len(kept)} of {len(record['classes'])}"),
             *(("note", note) for note in notes_of(record)),
         ],
     )
+    if cell.drawn:
+        yield drawn_section(cell.drawn)
     yield _again(cell, about)
-    yield _section("Protocol", _protocol(record["protocol"]))
-    yield _section("Settings", [(f"{k}", v) for k, v in flattened(record.get("settings") or {}).items()], folded=True)
-    yield _section("Data", _data(cell, about), folded=True)
-    yield _section("Fingerprints", [(k, v, MONO) for k, v in record["fingerprints"].items()], folded=True)
-    yield _section("Files", _files(cell, about), folded=True)
-    yield _section("Made by", _origin(record))
-    yield _section("Costs", _costs(record.get("costs") or {}, record.get("model") or {}))
+    yield section("Protocol", _protocol(record["protocol"]))
+    yield section("Settings", [(f"{k}", v) for k, v in flattened(record.get("settings") or {}).items()], folded=True)
+    yield section("Data", _data(cell, about), folded=True)
+    yield section("Fingerprints", [(k, v, MONO) for k, v in record["fingerprints"].items()], folded=True)
+    yield section("Files", _files(cell, about), folded=True)
+    yield section("Made by", _origin(record))
+    yield section("Costs", _costs(record.get("costs") or {}, record.get("model") or {}))
 
 
 def _again(cell: TableCell, about: About) -> Section:
     if cell.record and cell.record["origin"] == ENTERED:
-        return _section("Make it again", [("with the predictions at hand", about.score(cell), COPY)])
+        return section("Make it again", [("with the predictions at hand", about.score(cell), COPY)])
     record = about.records.get(cell.key)
     if not record:
-        return _section("Make it again", [("the whole board", about.snakemake(), COPY)])
-    return _section("Make it again", [("trains, predicts, scores", about.snakemake(f"results/{record}"), COPY)])
+        return section("Make it again", [("the whole board", about.snakemake(), COPY)])
+    return section("Make it again", [("trains, predicts, scores", about.snakemake(f"results/{record}"), COPY)])
 
 
 def _protocol(protocol: dict[str, Any]) -> Iterable[tuple]:

@@ -1,4 +1,4 @@
-"""What the page filters rows by: setting, segmenter, tuning, adaptation, pre-training, origin."""
+"""What the page filters rows by: setting, segmenter, tuning, adaptation, pre-training, origin, import."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.leaderboard import Row
+from xdseg.reporting.origin import maker
 
 LABELS = {  # in the order of the page
     "setting": "setting",
@@ -16,17 +17,25 @@ LABELS = {  # in the order of the page
     "pretraining": "starts from",
     "reconstruction": "reconstruction",
     "origin": "made by",
+    "imported": "imported from",
 }
 UNKNOWN = ("not known",)
 ENTERED, RUN = "entered from predictions", "this workflow"
+HERE = "nowhere: made here"
 FEWEST = 2  # values, with which a facet can tell rows apart
 
 
 def facets(row: Row, cells: Sequence[TableCell], about: About) -> dict[str, tuple[str, ...]]:
     """The values of one row, by facet; `cells` are its own. Where no settings say it, the records do."""
     traits = about.traits.get(row.method) or _of_records(cells)
-    known = {"setting": (row.setting,), "origin": (ENTERED if row.entered else RUN,)}
+    known = {"setting": (row.setting,), "origin": (ENTERED if row.entered else RUN,), "imported": _brought(cells)}
     return {name: known.get(name) or tuple(traits.get(name) or UNKNOWN) for name in LABELS}
+
+
+def _brought(cells: Sequence[TableCell]) -> tuple[str, ...]:
+    """Who handed the row's records on, each once; a row may be imported in part."""
+    found = {maker(cell.record) or HERE for cell in cells if cell.record}
+    return tuple(sorted(found, key=lambda who: (who == HERE, who)))
 
 
 def _of_records(cells: Sequence[TableCell]) -> Mapping[str, tuple[str, ...]]:

@@ -10,6 +10,9 @@ from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
 from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
+from xdseg.reporting.image_gains import ImageGains, beyond_images
+from xdseg.reporting.image_table import BEYOND, image_sets
+from xdseg.reporting.image_table import MEANING as IMAGES_MEANING
 from xdseg.reporting.leaderboard import Row, dice_names, last_class
 from xdseg.reporting.page import FLAG, meaning, missing, notes
 from xdseg.reporting.page_curves import charts, without_curve
@@ -29,6 +32,7 @@ FILES = {  # beside the page
     "ranks.svg": "the same for print",
     "gains.csv": "gains with their intervals",
     "class_gains.csv": "the same of every class",
+    "image_gains.csv": "gains of every pair with their intervals over images",
     "gains.png": "gain on every pair, sorted",
     "gains.svg": "the same for print",
     "cells.csv": "every cell with its fingerprints",
@@ -47,9 +51,14 @@ def index_html(
     suite: str,
     classes: tuple[str, ...],
     about: About,
+    images: ImageGains,
 ) -> str:
-    """The page of a board; `found` are its gains. Raises BadInput if a panel cannot be read."""
+    """The page of a board; `found` are its gains, `images` those over images.
+
+    Raises BadInput if a panel cannot be read.
+    """
     shown, left_out = panels(cells, about)
+    beyond = beyond_images(images)
     return render(
         "index.html.j2",
         scripts=SCRIPTS,
@@ -64,9 +73,12 @@ def index_html(
         lacking={row.method: list(row.by_pair.values()).count(None) for row in rows},
         last=last_class(classes),
         dice=dice_names(rows, average="mean Dice", region="Dice of {}"),
-        gains=gain_lines(found),
+        gains=gain_lines(found, beyond=beyond),
         gains_blank=gain_notes(found),
-        gains_meaning=MEANING,
+        gains_meaning=f"{MEANING} {BEYOND}" if beyond else MEANING,
+        beyond=bool(beyond),
+        image_sets=image_sets(cells, images),
+        images_meaning=IMAGES_MEANING,
         published=beside(rows),
         pairs=[f"{source} {ARROW} {target}" for source, target in rows[0].by_pair],
         curves=charts(cells),
@@ -75,7 +87,7 @@ def index_html(
         panels_left_out=left_out,
         key=_key(classes) if shown else [],
         files=FILES,
-        **rows_of(rows, cells, found, classes=classes, about=about),
+        **rows_of(rows, cells, found, classes=classes, about=about, images=images),
     )
 
 

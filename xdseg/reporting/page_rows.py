@@ -6,6 +6,7 @@ from typing import Any
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell, by_method
 from xdseg.reporting.gains import Gain
+from xdseg.reporting.image_gains import ImageGains
 from xdseg.reporting.leaderboard import Row
 from xdseg.reporting.page_cards import Cards
 from xdseg.reporting.page_costs import costs
@@ -23,6 +24,7 @@ def rows_of(
     *,
     classes: Sequence[str],
     about: About,
+    images: ImageGains,
 ) -> dict[str, Any]:
     """Parts of the page by the names that its templates use; methods are known by their place among `rows`."""
     own, spent, marked = by_method(cells), costs(cells), marks(cells)
@@ -31,7 +33,8 @@ def rows_of(
     colours = {method: number for number, method in enumerate(own)}
     cost = {line.method: line for line in spent}
     kinds = {row.method: facets(row, own[row.method], about) for row in rows}
-    cards = Cards(cells, about, methods=places, pairs={pair: place for place, pair in enumerate(pairs)})
+    at = {pair: place for place, pair in enumerate(pairs)}
+    cards = Cards(cells, about, methods=places, pairs=at, gains=images)
     elsewhere = {method: said[DEVICE] for method, said in marked.rows.items() if DEVICE in said}
     return {
         "places": places,

@@ -14,6 +14,12 @@ def percent(fraction: float | None) -> str:
     return fixed(None if fraction is None else 100 * fraction)
 
 
+def points(value: float | None) -> str:
+    """A difference of fractions in points; as `percent`, without a minus before 0."""
+    text = percent(value)
+    return text.lstrip("-") if text and not float(text) else text
+
+
 def fixed(value: float | None, decimals: int = 2) -> str:
     """A number with a fixed count of decimals, empty for None."""
     return "" if value is None else f"{value:.{decimals}f}"

@@ -24,7 +24,7 @@ def about_board(plan: Plan, records: Mapping[Path, dict[str, Any]]) -> About:
     """`records` are the board's by path. Raises BadInput if a panel is not the one of its record."""
     context = plan.context
     methods = {name: context.params.methods[name] for name in context.params.grid.every_method}
-    keys = {path: (r["method"], UNITE.join(sorted(r["source"])), r["target"], r["seed"]) for path, r in records.items()}
+    keys = {path: key_of(record) for path, record in records.items()}
     wanted = {(c.method, c.pair.origin, c.pair.target, c.seed): f"records/{c.record_name}" for c in plan.cells}
     panels = {}
     for path, record in records.items() if may_show(context) else ():
@@ -42,6 +42,11 @@ def about_board(plan: Plan, records: Mapping[Path, dict[str, Any]]) -> About:
         strips=_strips(context, {record["target"] for record in records.values()}) if panels else {},
         panels=panels,
     )
+
+
+def key_of(record: dict[str, Any]) -> tuple[str, str, str, int]:
+    """What makes a record's cell one on a board: method, source, target, seed."""
+    return record["method"], UNITE.join(sorted(record["source"])), record["target"], record["seed"]
 
 
 def overlay_of(params: Params) -> str | None:

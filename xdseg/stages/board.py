@@ -8,8 +8,8 @@ from xdseg.errors import BadInput
 from xdseg.files import temporary
 from xdseg.panels import TargetStrips, panel_of
 from xdseg.params import Params
-from xdseg.records import COMMITTED, PRODUCED, confusion_of
-from xdseg.stages.about import about_board
+from xdseg.records import COMMITTED, PRODUCED, confusion_of, replicates_of
+from xdseg.stages.about import about_board, key_of
 from xdseg.stages.front import REPORTS, front
 from xdseg.workflow import Plan
 
@@ -20,6 +20,7 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
     """Build the board of the grid into `folder`; `partial` shows the cells without a record as missing."""
     from xdseg.reporting.board import build_board  # imports matplotlib
     from xdseg.reporting.records import load_record
+    from xdseg.reporting.replicates import of_record
 
     plan = Plan(params)
     _check_folder(folder, plan.partial if partial else plan.board)
@@ -35,6 +36,8 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
     ]
     paths = [Path(path) for path in [*plan.records, *plan.entered]]
     found = {path: _with_note(load_record(path), params) for path in paths if path.exists() or not partial}
+    lock = plan.context.lock
+    drawn = {key_of(one): of_record(path, one, lock.recordings(one["target"])) for path, one in found.items()}
     build_board(
         suite=plan.context.suite,
         classes=plan.context.lock.classes,
@@ -42,6 +45,7 @@ def board(folder: Path, params: Params, *, partial: bool = False) -> None:
         records=list(found.values()),
         out=folder,
         about=about_board(plan, found),
+        drawn=drawn,
     )
 
 
@@ -83,7 +87,7 @@ def _produced(plan: Plan) -> Iterator[Path]:
         yield from (strips.images, strips.truth)
     for cell in plan.cells:
         produced = PRODUCED / cell.record_name
-        yield from (confusion_of(produced), panel_of(produced), produced)
+        yield from (confusion_of(produced), replicates_of(produced), panel_of(produced), produced)
 
 
 def _copy(source: Path, target: Path) -> bool:

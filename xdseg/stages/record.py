@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from xdseg.cells import Context
+from xdseg.files import temporary
 from xdseg.panels import may_show, write_panel
-from xdseg.records import PRODUCED, make_record, read_json, write_record
+from xdseg.records import PRODUCED, make_record, read_json, replicates_of, write_record
 from xdseg.workflow import Plan
 
 
@@ -18,4 +19,12 @@ def record(path: Path, context: Context) -> None:
     contents["confusion"]["name"] = path.with_suffix(".npz").name
     if may_show(context):
         contents["panel"] = write_panel(path, PRODUCED, cell)
+    _copy_replicates(stored, path)
     write_record(path, contents, stored)
+
+
+def _copy_replicates(confusion: Path, record: Path) -> None:
+    """Those that lie beside a confusion, to beside its record; a score of before they were stored has none."""
+    if replicates_of(confusion).exists():
+        with temporary(replicates_of(record)) as unfinished:
+            unfinished.write_bytes(replicates_of(confusion).read_bytes())

@@ -17,7 +17,8 @@ from xdseg.files import file_digest, write_json
 from xdseg.grid import expand
 from xdseg.params import SLUG
 from xdseg.process import now, provenance
-from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, write_record
+from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, replicates_of, write_record
+from xdseg.reporting.replicates import Basis, store
 from xdseg.settings.methods import Setting
 from xdseg.settings.suites import PublicSuite
 from xdseg.stages.cache import fill
@@ -31,6 +32,7 @@ def score(receipt: Path, context: Context) -> None:
     confusion = receipt.with_name(f"confusion-{short(cell.score)}.npz")
     scores = _score(cell.folder / PREDICTIONS, context, cell.pair, confusion)
     stored = {"name": confusion.name, "sha256": file_digest(confusion)}
+    _store_replicates(replicates_of(confusion), confusion, context, cell.pair, scores)
     write_json(receipt, {"fingerprint": cell.score, "scores": scores, "confusion_file": stored})
     print(f"{cell.method} {cell.pair}: mIoU {_percent(scores['miou'])}", flush=True)
 
@@ -63,6 +65,18 @@ def _score(
     return scores_of(per_image, classes=context.lock.classes, kept=kept, scoring=scoring)
 
 
+def _store_replicates(path: Path, confusion: Path, context: Context, pair: Pair, scores: dict[str, Any]) -> None:
+    """Draw the images of the target again and again, which takes longer than reading what was drawn."""
+    basis = Basis(
+        file_digest(confusion),
+        context.lock.classes,
+        tuple(scores["kept"]),
+        context.scoring_on(pair.target).outside,
+        context.lock.recordings(pair.target),
+    )
+    store(path, confusion, basis)
+
+
 def _percent(fraction: float | None) -> str:
     return "undefined" if fraction is None else f"{100 * fraction:.2f}"
 
@@ -92,6 +106,7 @@ def enter(
         full = fingerprint([entry["scored_as"], entry["confusion"]["sha256"], method, seed])
         path = folder / f"s{seed}-{short(full)}.json"
         entry["confusion"]["name"] = path.with_suffix(".npz").name
+        _store_replicates(replicates_of(path), confusion, context, cell_pair, scores)
         score_only = {"train": None, "predict": None, "score": full}
         write_record(path, entry | {"method": method, "setting": setting, "fingerprints": score_only}, confusion)
     _replace(path)
@@ -104,7 +119,8 @@ def _replace(path: Path) -> None:
     new = read_json(path)
     for old in path.parent.glob(f"s{new['seed']}-*.json"):
         if old != path and read_json(old).get("scored_as") == new["scored_as"]:
-            confusion_of(old).unlink(missing_ok=True)
+            for beside in (confusion_of(old), replicates_of(old)):
+                beside.unlink(missing_ok=True)
             old.unlink()
 
 

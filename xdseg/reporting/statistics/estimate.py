@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import fsum, sqrt
 
 from scipy.stats import t
@@ -23,20 +24,20 @@ class Estimate:
     df: int | None = None
     reason: str = ""
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Lower and upper end of the 95 % interval."""
         if self.error is None:
             return None
-        half = float(t.ppf((1 + CONFIDENCE) / 2, self.df)) * self.error
+        half = _critical(self.df) * self.error
         return self.mean - half, self.mean + half
 
-    @property
+    @cached_property
     def p(self) -> float | None:
         """Two-sided p of a mean of 0, 0..1."""
         return None if self.error is None else float(2 * t.sf(abs(self.mean) / self.error, self.df))
 
-    @property
+    @cached_property
     def detectable(self) -> float | None:
         """The smallest true mean that would be found different from 0 with 80 % probability, given this error."""
         return None if self.error is None else detectable(self.error, self.df)
@@ -45,6 +46,11 @@ class Estimate:
     def told(self) -> str:
         """The kind with its degrees of freedom: `seeds, t, 2 df`; empty without an interval."""
         return "" if self.error is None else f"{self.kind}, {self.df} df"
+
+
+@lru_cache
+def _critical(df: int) -> float:
+    return float(t.ppf((1 + CONFIDENCE) / 2, df))
 
 
 def estimate(mean: float, *, error: float, df: int, units: int, kind: str) -> Estimate:
