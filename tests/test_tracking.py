@@ -53,6 +53,7 @@ def lines(columns: dict) -> list[str]:
 
 def record_of(cell, *, miou: float = 0.5, points: int = 3, started: float = 0) -> dict:
     """A record of a cell of the toy grid whose training took a minute."""
+    from xdseg.records import head
     from xdseg.tracking.follow import settings_of
 
     return {
@@ -65,7 +66,7 @@ def record_of(cell, *, miou: float = 0.5, points: int = 3, started: float = 0) -
         "target": cell.pair.target,
         "seed": cell.seed,
         "note": "toy",
-        "protocol": {"name": "tiny"},
+        "protocol": head(cell.context, cell.pair, cell.seed)["protocol"],
         "benchmark_version": "0.1.0",
         "classes": CLASSES,
         "fingerprints": {"train": cell.run.fingerprint, "predict": cell.predict, "score": cell.score},
