@@ -929,12 +929,14 @@ def serve(uri: str, port: int, folder: Path) -> subprocess.Popen:
     log = (folder / "server.log").open("a")
     command = [sys.executable, "-m", "mlflow", "server", *options]
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    for _ in range(240):
+    until = time.monotonic() + 300  # on a busy machine MLflow alone takes two minutes to start
+    while time.monotonic() < until and process.poll() is None:
         try:
-            requests.get(f"http://127.0.0.1:{port}/health", timeout=2)
+            requests.get(f"http://127.0.0.1:{port}/health", timeout=10)
             return process
         except requests.RequestException:
             time.sleep(0.5)
+    stop(process)
     raise AssertionError((folder / "server.log").read_text())
 
 

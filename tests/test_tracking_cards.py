@@ -317,6 +317,7 @@ def test_a_board_is_the_parent_of_its_rows(plan, fresh, capsys):
         "resources/parameters_millions": 2.5,
     }
     assert oracle.tags["xdseg.floor"] == "source-only"
+    assert oracle.params == {"method": "oracle", "setting": "oracle"}
     tagged = {n: r for n, r in runs.items() if r.data.tags.get("board.toy") == content}
     assert list(tagged) == ["source-only a→b s0"]
     above = tagged["source-only a→b s0"].data.tags["mlflow.parentRunId"]
@@ -402,7 +403,7 @@ def test_versions_of_the_benchmark_have_their_own_experiments(plan, fresh):
     names = sorted(e.name for e in mirror.client.search_experiments() if e.name != "Default")
     assert names == ["xdseg/toy 0.1.0", "xdseg/toy 0.10.0"]
     described = mirror.client.get_experiment_by_name("xdseg/toy 0.10.0").tags["mlflow.note.content"]
-    assert described.startswith("Suite toy in version 0.10.0 of the benchmark")
+    assert described.startswith("Suite toy, version 0.10.0: ")
 
 
 def test_the_card_of_a_training_counts_as_its_content(plan):

@@ -108,17 +108,17 @@ def _board(
         texts=texts,
         tables=tuple(path for path, _ in texts),
         shows=scores,
-        note=_note(name, suite, short(content), rows=len(rows), cells=len(scores)),
+        note=_note(name, suite, short(content), rows=len(rows)),
     )
 
 
-def _note(name: str, suite: str, content: str, *, rows: int, cells: int) -> str:
+def _note(name: str, suite: str, content: str, *, rows: int) -> str:
     key = tag_key(LINK, name)
     return (
         f"Board **{plain(name)}** of suite {plain(suite)}, content {content}: {rows} rows, nested below; means in "
-        f"points.\n\nTables, figures and the page are under Artifacts. Its {cells} cells: filter the runs by "
-        f"``tags.`{key}` = '{content}'``; they are nested in their trainings, and when the board is published anew "
-        "those that it still shows move on to it, `cells.csv` says what stood here."
+        f"points.\n\nTables, figures and the page are under Artifacts. Its cells: filter the runs by "
+        f"``tags.`{key}` = '{content}'``; they are nested in their trainings. When the board is published anew, "
+        "those it still shows move on to it; `cells.csv` says what stood here."
     )
 
 
@@ -164,6 +164,7 @@ def _row(
         version=board.version,
         name=f"{method} · {board.tags['board']} {short(board.key)}",
         tags=tags,
+        params={key: tags[key] for key in ("method", "setting") if key in tags},  # axes of comparisons
         metrics=_metrics(POINTS, points) | _metrics("resources", spent),
         parent=board.key,
     )

@@ -24,9 +24,8 @@ def make_or_find(client: "MlflowClient", name: str, *, suite: str, version: str)
             f"MLflow: experiment {name} lies in the trash; `mlflow experiments restore -x {found.experiment_id}`"
         )
     says = (
-        f"Suite {plain(suite)} in version {plain(version)} of the benchmark: trainings with their cards, nested in "
-        "them the cells they are scored on, and the published boards with their rows. A view of the records, made by "
-        "`xdseg track`; nothing is computed from it."
+        f"Suite {plain(suite)}, version {plain(version)}: trainings with their cards, nested in them their cells; "
+        "boards with their rows. A view of the records, by `xdseg track`."
     )
     experiment = found.experiment_id if found else client.create_experiment(name, tags=KIND | {DESCRIPTION: says})
     for tag, value in VIEWS.items():

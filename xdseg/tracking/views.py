@@ -26,6 +26,16 @@ VIEWS = {
         ascending=False,
         columns=_columns((*NAMED, "origin"), ("miou", "pixel_accuracy", "resources/train_seconds")),
     ),
+    f"{PREFIX}rows": _view(
+        "row",
+        "metrics.`points/miou`",
+        ascending=False,
+        columns=_columns(
+            ("board", "method", "setting", "seeds"),
+            ("points/miou", "points/gain over host", "points/gain over host low", "points/gain over host high")
+            + ("resources/train_minutes", "resources/parameters_millions"),
+        ),
+    ),
     f"{PREFIX}trainings": _view(
         "training",
         "attributes.start_time",

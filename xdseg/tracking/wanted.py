@@ -15,7 +15,7 @@ from xdseg.reporting.origin import origin_of
 from xdseg.tracking.cards import fit, plain, training_card
 from xdseg.tracking.curves import MILLISECONDS, Point, read_points, recorded_points
 from xdseg.tracking.inputs import Input
-from xdseg.tracking.names import TAG, flat_settings, metric_names, text
+from xdseg.tracking.names import PARAM, TAG, flat_settings, metric_names, text
 
 TRAINING, CELL, BOARD, ROW = "training", "cell", "board", "row"
 FINISHED, RUNNING, KILLED = "FINISHED", "RUNNING", "KILLED"  # MLflow's words
@@ -182,6 +182,15 @@ def cell(key: str, path: Path, record: dict[str, Any], *, inputs: tuple[Input, .
     names = metric_names("iou", record["classes"])
     ious = {names[name]: value for name, value in scores["iou"].items()}
     values = {"miou": scores["miou"], "pixel_accuracy": scores["pixel_accuracy"]} | ious
+    # also as parameters: by these MLflow compares, groups and draws axes
+    about = {
+        "method": record["method"],
+        "setting": record["setting"],
+        "source": source,
+        "target": target,
+        "seed": str(record["seed"]),
+        "protocol": record["protocol"]["name"],
+    }
     prints = {f"xdseg.{stage}": digest for stage, digest in record["fingerprints"].items() if digest}
     return Wanted(
         kind=CELL,
@@ -190,18 +199,11 @@ def cell(key: str, path: Path, record: dict[str, Any], *, inputs: tuple[Input, .
         name=f"{record['method']} {source}→{target} s{record['seed']}",
         start=start,
         end=end,
-        tags={
-            "method": record["method"],
-            "setting": record["setting"],
-            "source": source,
-            "target": target,
-            "seed": str(record["seed"]),
-            "protocol": record["protocol"]["name"],
-            "origin": origin_of(record),
-            "mlflow.source.name": "xdseg score",
-            **_environment(environment),
-            **prints,
-        },
+        params={key: value[:PARAM] for key, value in about.items()},
+        tags=about
+        | {"origin": origin_of(record), "mlflow.source.name": "xdseg score"}
+        | _environment(environment)
+        | prints,
         metrics={name: float(v) for name, v in values.items() if v is not None} | _costs(costs, record["model"]),
         parent=record.get("run"),
         version=record["benchmark_version"],
