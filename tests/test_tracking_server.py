@@ -36,7 +36,7 @@ from xdseg.workflow import Plan
 
 __all__ = ["empty_store", "fresh", "plan"]  # fixtures of the mirror's own tests
 
-SEEDS = 100  # of the toy grid's 6 cells and 4 trainings
+SEEDS = 10  # of the toy grid's 6 cells and 4 trainings
 CELLS, TRAININGS = 6 * SEEDS, 4 * SEEDS
 POINTS = 3 * 4 + 3  # of a training: 3 steps of loss, two terms and rate; 3 costs
 VALUES = 8  # of a cell
@@ -117,12 +117,16 @@ def test_600_cells_mirrored_twice(project, database, tmp_path, monkeypatch, caps
     port = free_port()
     server = serve(database, port, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    import psutil#
+    def cpu(): return round(time.process_time(),2), round(sum(sum(q.cpu_times()[:2]) for q in [psutil.Process(server.pid),*psutil.Process(server.pid).children(recursive=True)]),2)#
+    print(cpu(),file=sys.__stderr__)#
     try:
         seconds = []
         for done in (f"{CELLS + TRAININGS} new, 0 updated", f"0 new, 0 updated, 0 replaced, {CELLS + TRAININGS}"):
             began = time.monotonic()
             assert main(["track"]) == 0
             seconds.append(time.monotonic() - began)
+            print(cpu(),file=sys.__stderr__)#
             assert f"{TRAININGS} trainings, {CELLS} cells, 0 boards, 0 rows; {done}" in capsys.readouterr().out
             found = counts(database)
             assert found["runs"] == CELLS + TRAININGS

@@ -32,8 +32,12 @@ VIEWS = {
         ascending=False,
         columns=_columns(
             ("board", "method", "setting", "seeds"),
-            ("points/miou", "points/gain over host", "points/gain over host low", "points/gain over host high")
-            + ("resources/train_minutes", "resources/parameters_millions"),
+            (
+                "points/miou",
+                *(f"points/gain over host{end}" for end in ("", " low", " high")),
+                "resources/train_minutes",
+                "resources/parameters_millions",
+            ),
         ),
     ),
     f"{PREFIX}trainings": _view(
