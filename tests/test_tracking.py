@@ -53,6 +53,7 @@ def lines(columns: dict) -> list[str]:
 
 def record_of(cell, *, miou: float = 0.5, points: int = 3, started: float = 0) -> dict:
     """A record of a cell of the toy grid whose training took a minute."""
+    from xdseg.records import head
     from xdseg.tracking.follow import settings_of
 
     return {
@@ -65,7 +66,7 @@ def record_of(cell, *, miou: float = 0.5, points: int = 3, started: float = 0) -
         "target": cell.pair.target,
         "seed": cell.seed,
         "note": "toy",
-        "protocol": {"name": "tiny"},
+        "protocol": head(cell.context, cell.pair, cell.seed)["protocol"],
         "benchmark_version": "0.1.0",
         "classes": CLASSES,
         "fingerprints": {"train": cell.run.fingerprint, "predict": cell.predict, "score": cell.score},
@@ -163,7 +164,8 @@ def visible(mirror: Mirror) -> dict:
             for name in run.data.metrics
         }
         params = dict(run.data.params)
-        found[key] = (info.run_name, info.status, info.start_time, info.end_time, tags, params, history)
+        inputs = sorted((one.dataset.to_dictionary(), one.to_dictionary()["tags"]) for one in run.inputs.dataset_inputs)
+        found[key] = (info.run_name, info.status, info.start_time, info.end_time, tags, params, history, inputs)
     return found
 
 
@@ -349,7 +351,7 @@ def test_mirroring_twice_adds_nothing(plan, fresh, capsys):
     entered(Path("records/toy/my-net/a--b/s0-d4d4d4d4.json"), record_of(plan.cells[0]))
     mirror = fresh()
     assert main(["track", "--all"]) == 0
-    assert "4 trainings, 7 cells, 0 boards; 11 new" in capsys.readouterr().out
+    assert "4 trainings, 7 cells, 0 boards, 0 rows; 11 new" in capsys.readouterr().out
     first, counted = visible(mirror), in_sql(mirror)
     # 4 trainings of 3 points (loss, two terms, lr) and 3 costs; 6 cells of 8 values; an entered row of 4
     assert counted[:2] == (11, 4 * (3 * 4 + 3) + 6 * 8 + 4)
@@ -357,7 +359,7 @@ def test_mirroring_twice_adds_nothing(plan, fresh, capsys):
     assert "0 new, 0 updated, 0 replaced, 11 unchanged" in capsys.readouterr().out
     assert (visible(mirror), in_sql(mirror)) == (first, counted)
 
-    _, status, start, end, _, params, history = first[plan.cells[0].run.name]
+    _, status, start, end, _, params, history, _ = first[plan.cells[0].run.name]
     assert (status, start, end) == ("FINISHED", START * 1000, (START + 60) * 1000)
     assert params["training.steps"] == "6" and params["segmenter.decoder_channels"] == "32"
     assert history["lr"] == [
@@ -377,10 +379,12 @@ def test_a_corrected_record_updates_its_run(plan, fresh):
     assert put_all(mirror) == [NEW, NEW]
     before = mirror.find("toy", "cell", plan.cells[0].record_name).run_id
     write_record(plan.cells[0], miou=0.6)
-    assert put_all(mirror) == [SAME, UPDATED]
+    assert put_all(mirror) == [UPDATED, UPDATED], "the cell, and the card of its training"
     mirror.forget()
     after = mirror.find("toy", "cell", plan.cells[0].record_name)
     assert (after.run_id, after.metrics["miou"]) == (before, 0.6)
+    card = mirror.find("toy", "training", plan.cells[0].run.name).tags["mlflow.note.content"]
+    assert "| 60.00 |" in card and "40.00" not in card
     assert put_all(mirror) == [SAME, SAME]
 
 
@@ -440,7 +444,7 @@ class Flaky:
 
 def test_cut_short_anywhere_then_whole(plan, fresh, monkeypatch):
     """Whichever write fails, the next mirroring ends where an unbroken one does."""
-    monkeypatch.setattr("xdseg.tracking.mirror.METRICS_PER_BATCH", 8)  # so that a curve is several writes
+    monkeypatch.setattr("xdseg.tracking.mirror.METRICS_PER_BATCH", 4)  # so that a curve is several writes
     cells = (plan.cells[0], plan.cells[-1])
     for cell_ in cells:
         write_record(cell_)
@@ -496,8 +500,11 @@ def test_addresses_of_the_tables(plan, fresh, capsys):
     write_record(plan.cells[0])
     mirror = fresh()
     assert main(["track", "--pages", "http://127.0.0.1:8080/"]) == 0
-    number = mirror.client.get_experiment_by_name("xdseg/toy").experiment_id
-    assert f"toy: http://127.0.0.1:8080/#/experiments/{number}/runs?viewStateShareKey=cells" in capsys.readouterr().out
+    number = mirror.client.get_experiment_by_name("xdseg/toy 0.1.0").experiment_id
+    assert (
+        f"toy 0.1.0: http://127.0.0.1:8080/#/experiments/{number}/runs?viewStateShareKey=cells"
+        in capsys.readouterr().out
+    )
     tags = mirror.client.get_experiment(number).tags
     view = json.loads(tags["mlflow.sharedViewState.cells"])
     found = mirror.client.search_runs([number], view["searchFilter"], order_by=[f"{view['orderByKey']} DESC"])
@@ -516,13 +523,14 @@ def test_a_board_is_a_run_per_content(plan, fresh, capsys):
     mirror = fresh()
     for arguments in (["track"], ["track", "--all"]):
         assert main(arguments) == 0
-    assert "1 boards; 0 new" in capsys.readouterr().out
+    assert "1 boards, 2 rows; 0 new" in capsys.readouterr().out
     (board,) = [run for run in mirror.client.search_runs(["1"]) if run.data.tags["xdseg.kind"] == "board"]
     assert board.data.metrics == {"board/oracle": 65.19}
-    assert [file.path for file in mirror.client.list_artifacts(board.info.run_id)] == ["cells.csv", "leaderboard.json"]
+    files = [file.path for file in mirror.client.list_artifacts(board.info.run_id)]
+    assert files == ["cells.csv", "leaderboard.json", "tables"]
     (folder / "leaderboard.json").write_text(json.dumps(rows | {"dacs": {"miou": 70.0}}))
     assert main(["track"]) == 0
-    assert "1 boards; 1 new" in capsys.readouterr().out
+    assert "1 boards, 3 rows; 4 new" in capsys.readouterr().out
 
 
 # --- following
@@ -751,7 +759,7 @@ def test_an_experiment_in_the_trash(plan, fresh, capsys):
     write_record(plan.cells[0])
     mirror = fresh()
     assert main(["track"]) == 0
-    mirror.client.delete_experiment(mirror.client.get_experiment_by_name("xdseg/toy").experiment_id)
+    mirror.client.delete_experiment(mirror.client.get_experiment_by_name("xdseg/toy 0.1.0").experiment_id)
     assert main(["track"]) == 2
     assert "mlflow experiments restore" in capsys.readouterr().err
 
@@ -789,7 +797,7 @@ def test_from_nothing_without_telemetry(plan, monkeypatch):
     process = run("track")
     out, error = process.communicate(timeout=120)
     assert (process.returncode, error) == (0, "")
-    assert out.count("\n") == 1 and "1 trainings, 1 cells, 0 boards; 2 new" in out
+    assert out.count("\n") == 1 and "1 trainings, 1 cells, 0 boards, 0 rows; 2 new" in out
     assert Path("mlflow.db").exists() and not list(Path().glob(".mlflow.db.*[0-9]"))
 
 
@@ -921,12 +929,14 @@ def serve(uri: str, port: int, folder: Path) -> subprocess.Popen:
     log = (folder / "server.log").open("a")
     command = [sys.executable, "-m", "mlflow", "server", *options]
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    for _ in range(240):
+    until = time.monotonic() + 300  # on a busy machine MLflow alone takes two minutes to start
+    while time.monotonic() < until and process.poll() is None:
         try:
-            requests.get(f"http://127.0.0.1:{port}/health", timeout=2)
+            requests.get(f"http://127.0.0.1:{port}/health", timeout=10)
             return process
         except requests.RequestException:
             time.sleep(0.5)
+    stop(process)
     raise AssertionError((folder / "server.log").read_text())
 
 

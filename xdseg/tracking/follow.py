@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from xdseg.cells import RESULTS, RUN_FOLDER, Run
 from xdseg.curve import CURVE
@@ -22,6 +22,7 @@ from xdseg.records import PRODUCED
 from xdseg.settings.training import Augmentation, Training
 from xdseg.stages.train import RECEIPT
 from xdseg.tracking.curves import LOSS, read_points
+from xdseg.tracking.inputs import Inputs
 from xdseg.tracking.mirror import SAME, Mirror
 from xdseg.tracking.records import PATTERN, Recorded, key_of, read_record, wanted_runs
 from xdseg.tracking.store import StoreAway
@@ -29,15 +30,20 @@ from xdseg.tracking.wanted import FINISHED, KILLED, RUNNING, TRAINING, Wanted, r
 
 RUNS = "*/*/*/s*-*"  # below results/
 KILLED_AFTER = 600  # seconds without a point and without a process; on a shared disk the lock alone may not tell
+ANSWERS = "the store answers again"
 Say = Callable[[str], None]
+Outcome = TypeVar("Outcome")
 Signature = tuple[int, ...]
 
 
 class Follower:
     """What lies in results/ and when it was last looked at."""
 
-    def __init__(self, mirror: Mirror, *, runs: dict[str, Run], recorded: Recorded, say: Say) -> None:
+    def __init__(
+        self, mirror: Mirror, *, runs: dict[str, Run], recorded: Recorded, say: Say, inputs: Inputs | None = None
+    ) -> None:
         self.mirror, self.runs, self.recorded, self.say = mirror, runs, dict(recorded), say
+        self.inputs = inputs
         self.seen: dict[Path, Signature] = {}
         self.faults: set[str] = set()
 
@@ -97,7 +103,7 @@ class Follower:
             key: said for key, said in self.recorded.items() if key in touched or (said[1].get("run") or "") in runs
         }
         try:
-            wanted = wanted_runs(together) if touched else []
+            wanted = wanted_runs(together, self.inputs) if touched else []
         except BadInput as error:
             return self._fault(error)
         return sum(self.mirror.put(one) != SAME for one in wanted)
@@ -142,6 +148,23 @@ def _stopped(folder: Path) -> bool:
     return True
 
 
+def patiently(action: Callable[[], Outcome], *, every: float, say: Say) -> Outcome:
+    """What the action returns once the store answers; it is done again from the start every so many seconds."""
+    away = False
+    while True:
+        try:
+            outcome = action()
+        except StoreAway as error:
+            if not away:
+                say(f"{error}; trying again every {every:g} s")
+            away = True
+            time.sleep(every)
+            continue
+        if away:
+            say(ANSWERS)
+        return outcome
+
+
 def follow(follower: Follower, *, every: float, until_idle: float | None, after: Callable[[], None]) -> None:
     """Look every so many seconds until SIGINT, SIGTERM or, with `until_idle`, so many seconds without news.
 
@@ -156,7 +179,7 @@ def follow(follower: Follower, *, every: float, until_idle: float | None, after:
                     news = time.monotonic()
                     after()
                 if away:
-                    follower.say("the store answers again")
+                    follower.say(ANSWERS)
                 away = False
             except StoreAway as error:
                 if until_idle is not None:

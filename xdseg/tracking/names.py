@@ -9,6 +9,16 @@ REFUSED = re.compile(r"[^\w.\- :]")  # in a part of a metric's or parameter's na
 KEY, PARAM, TAG = 250, 6000, 8000  # characters at most
 
 
+def experiment_name(suite: str, version: str) -> str:
+    """The experiment of a suite in a version of the benchmark; MLflow's pages show what stands after the slash."""
+    return f"xdseg/{suite} {version}"
+
+
+def tag_key(*parts: str) -> str:
+    """A tag's name that MLflow takes."""
+    return ".".join(map(_part, parts))[:KEY]
+
+
 def metric_names(group: str, names: Iterable[str]) -> dict[str, str]:
     """The metric `group/name` for each name, all different. MLflow draws what stands before the last slash together."""
     found: dict[str, str] = {}

@@ -7,6 +7,7 @@ from typing import Any
 from xdseg.errors import BadInput
 from xdseg.records import COMMITTED, PRODUCED
 from xdseg.reporting.records import load_record
+from xdseg.tracking.inputs import Inputs
 from xdseg.tracking.wanted import Wanted, cell, training
 from xdseg.workflow import Plan
 
@@ -46,14 +47,31 @@ def read_record(path: Path) -> dict[str, Any]:
 NEEDED = {"run": str, "digests": dict, "settings": dict}
 
 
-def wanted_runs(recorded: Recorded) -> list[Wanted]:
-    """Every training behind the records, each before its cells. Raises BadInput naming a record."""
-    of_run: dict[str, list[str]] = {}
+def wanted_runs(recorded: Recorded, inputs: Inputs | None = None) -> list[Wanted]:
+    """Every training behind the records, each before its cells. Raises BadInput naming a record.
+
+    With `inputs`, the data behind each is looked up.
+    """
+    if inputs:
+        inputs.learn(record for _, record in recorded.values())
+    of_run: dict[tuple[str, str], list[str]] = {}
     for key, (_, record) in recorded.items():
-        of_run.setdefault(record.get("run") or "", []).append(key)
+        of_run.setdefault((record.get("run") or "", record["benchmark_version"]), []).append(key)
     wanted = []
-    for run, keys in sorted(of_run.items()):
+    for (run, _), keys in sorted(of_run.items()):
         if run:
-            wanted.append(training([recorded[key] for key in keys]))
-        wanted += [cell(key, *recorded[key]) for key in keys]
+            wanted.append(_training([recorded[key] for key in keys], inputs))
+        wanted += [_cell(key, *recorded[key], inputs) for key in keys]
     return wanted
+
+
+def _training(recorded: list[tuple[Path, dict[str, Any]]], inputs: Inputs | None) -> Wanted:
+    if not inputs:
+        return training(recorded)
+    # any record of a run tells what it learnt from, but an oracle's row knows only one of its names
+    found = next(filter(None, (inputs.of_training(record) for _, record in recorded)), ())
+    return training(recorded, inputs=found, terms=inputs.terms(recorded[0][1]))
+
+
+def _cell(key: str, path: Path, record: dict[str, Any], inputs: Inputs | None) -> Wanted:
+    return cell(key, path, record, inputs=inputs.of_cell(record) if inputs else ())

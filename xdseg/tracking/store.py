@@ -48,6 +48,11 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
+def is_server(uri: str) -> bool:
+    """May it be away and come back? A file is there or not."""
+    return database(uri) is None
+
+
 @contextmanager
 def writer(uri: str) -> Iterator[None]:
     """Be the one process of this folder that writes to a store. Raises BadInput naming the one that is.

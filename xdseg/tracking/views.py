@@ -26,6 +26,20 @@ VIEWS = {
         ascending=False,
         columns=_columns((*NAMED, "origin"), ("miou", "pixel_accuracy", "resources/train_seconds")),
     ),
+    f"{PREFIX}rows": _view(
+        "row",
+        "metrics.`points/miou`",
+        ascending=False,
+        columns=_columns(
+            ("board", "method", "setting", "seeds"),
+            (
+                "points/miou",
+                *(f"points/gain over host{end}" for end in ("", " low", " high")),
+                "resources/train_minutes",
+                "resources/parameters_millions",
+            ),
+        ),
+    ),
     f"{PREFIX}trainings": _view(
         "training",
         "attributes.start_time",

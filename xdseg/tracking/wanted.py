@@ -1,24 +1,27 @@
-"""What MLflow is to show: a run per training, nested in it a run per cell, and one per board."""
+"""What MLflow is to show: a run per training with its card, nested in it a run per cell; `boards` adds theirs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xdseg.canonical import fingerprint, short
+from xdseg import __version__
+from xdseg.canonical import fingerprint
 from xdseg.cells import RUN_FOLDER
 from xdseg.errors import BadInput
 from xdseg.records import read_json
 from xdseg.reporting.origin import origin_of
+from xdseg.tracking.cards import fit, plain, training_card
 from xdseg.tracking.curves import MILLISECONDS, Point, read_points, recorded_points
-from xdseg.tracking.names import TAG, flat_settings, metric_names, text
+from xdseg.tracking.inputs import Input
+from xdseg.tracking.names import PARAM, TAG, flat_settings, metric_names, text
 
-TRAINING, CELL, BOARD = "training", "cell", "board"
+TRAINING, CELL, BOARD, ROW = "training", "cell", "board", "row"
 FINISHED, RUNNING, KILLED = "FINISHED", "RUNNING", "KILLED"  # MLflow's words
 NOTE = "mlflow.note.content"  # the description that MLflow shows, and that people may edit there
 OUR_PREFIXES = ("xdseg.", "git.", "mlflow.")
-OUR_TAGS = {"suite", "method", "setting", "source", "target", "seed", "protocol", "origin", "board"} | {
+OUR_TAGS = {"suite", "method", "setting", "source", "target", "seed", "protocol", "origin", "board", "seeds"} | {
     "device",
     "precision",
     "torch",
@@ -40,9 +43,14 @@ class Wanted:
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)  # one value each, known at the end
     curve: Sequence[Point] = ()
-    parent: str | None = None  # key of the training that a cell is nested in
+    parent: str | None = None  # key of what it is nested in: a cell in its training, a row in its board
+    version: str = __version__  # of the benchmark
+    inputs: tuple[Input, ...] = ()
     files: tuple[Path, ...] = ()
-    note: str | None = None  # written once, when the run is made
+    texts: tuple[tuple[str, str], ...] = ()  # further artifacts: path and contents
+    tables: tuple[str, ...] = ()  # which of these MLflow shows as tables
+    note: str = ""  # the description, in Markdown; one that people have edited is left
+    shows: frozenset[str] = frozenset()  # of a board: short score fingerprints
 
     @property
     def all_tags(self) -> dict[str, str]:
@@ -53,7 +61,9 @@ class Wanted:
     @property
     def content(self) -> str:
         """Equal for equal contents, 64 hexadecimal characters: what is the same need not be written again."""
-        return fingerprint({name: value for name, value in asdict(self).items() if name not in ("files", "note")})
+        # a board's contents are its key
+        apart = ("files", "texts", "tables", "shows")
+        return fingerprint({name: value for name, value in asdict(self).items() if name not in apart})
 
 
 def milliseconds(moment: str | None, path: Path) -> int | None:
@@ -67,12 +77,18 @@ def milliseconds(moment: str | None, path: Path) -> int | None:
     return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * MILLISECONDS)
 
 
-def training(recorded: Iterable[tuple[Path, dict[str, Any]]]) -> Wanted:
-    """The training behind all records of one run.
+def training(
+    recorded: Iterable[tuple[Path, dict[str, Any]]],
+    *,
+    inputs: tuple[Input, ...] = (),
+    terms: Mapping[str, str] | None = None,
+) -> Wanted:
+    """The training behind all records of one run, with its card. `terms` are those of each domain it learnt from.
 
     Records of one run may come from two machines that each trained it; then the one that has a curve counts, and of
     those the latest. Each cell keeps what its own record says.
     """
+    recorded = list(recorded)
     path, record = max(recorded, key=_newest)
     environment, costs = record["environment"] or {}, record["costs"] or {}
     start = milliseconds(environment.get("started"), path)
@@ -80,8 +96,15 @@ def training(recorded: Iterable[tuple[Path, dict[str, Any]]]) -> Wanted:
     wanted = _trained(record["run"], path, record, points, times=times)
     spent = {key: value for key, value in costs.items() if key != "predict_seconds"}
     fingerprints = {"xdseg.train": record["fingerprints"]["train"], "xdseg.weights": record["digests"]["weights"]}
+    # what made it is told by the record that counts, the scores by all
+    alike = [record, *(other for _, other in recorded if other is not record)]
     return replace(
-        wanted, metrics=_costs(spent, record["model"]), tags=wanted.tags | fingerprints, note=record.get("note")
+        wanted,
+        metrics=_costs(spent, record["model"]),
+        tags=wanted.tags | fingerprints,
+        version=record["benchmark_version"],
+        inputs=inputs,
+        note=training_card(wanted.tags, alike, inputs, terms=terms or {}),
     )
 
 
@@ -149,7 +172,7 @@ def _run_tags(name: str) -> dict[str, str]:
     return tags | ({"target": target} if target else {})
 
 
-def cell(key: str, path: Path, record: dict[str, Any]) -> Wanted:
+def cell(key: str, path: Path, record: dict[str, Any], *, inputs: tuple[Input, ...] = ()) -> Wanted:
     """One scored cell; a row entered from predictions has no training to be nested in."""
     source, target = "+".join(record["source"]), record["target"]
     environment, costs, scores = record["environment"] or {}, record["costs"] or {}, record["scores"]
@@ -159,6 +182,15 @@ def cell(key: str, path: Path, record: dict[str, Any]) -> Wanted:
     names = metric_names("iou", record["classes"])
     ious = {names[name]: value for name, value in scores["iou"].items()}
     values = {"miou": scores["miou"], "pixel_accuracy": scores["pixel_accuracy"]} | ious
+    # also as parameters: by these MLflow compares, groups and draws axes
+    about = {
+        "method": record["method"],
+        "setting": record["setting"],
+        "source": source,
+        "target": target,
+        "seed": str(record["seed"]),
+        "protocol": record["protocol"]["name"],
+    }
     prints = {f"xdseg.{stage}": digest for stage, digest in record["fingerprints"].items() if digest}
     return Wanted(
         kind=CELL,
@@ -167,21 +199,16 @@ def cell(key: str, path: Path, record: dict[str, Any]) -> Wanted:
         name=f"{record['method']} {source}→{target} s{record['seed']}",
         start=start,
         end=end,
-        tags={
-            "method": record["method"],
-            "setting": record["setting"],
-            "source": source,
-            "target": target,
-            "seed": str(record["seed"]),
-            "protocol": record["protocol"]["name"],
-            "origin": origin_of(record),
-            "mlflow.source.name": "xdseg score",
-            **_environment(environment),
-            **prints,
-        },
+        params={key: value[:PARAM] for key, value in about.items()},
+        tags=about
+        | {"origin": origin_of(record), "mlflow.source.name": "xdseg score"}
+        | _environment(environment)
+        | prints,
         metrics={name: float(v) for name, v in values.items() if v is not None} | _costs(costs, record["model"]),
         parent=record.get("run"),
-        note=record.get("note"),
+        version=record["benchmark_version"],
+        inputs=inputs,
+        note=fit(plain(record.get("note") or "")),
     )
 
 
@@ -200,19 +227,3 @@ def _environment(environment: dict[str, Any]) -> dict[str, str]:
         if environment.get(key) is not None
     }
     return known | ({"mlflow.source.git.commit": known["git.commit"]} if "git.commit" in known else {})
-
-
-def board(name: str, suite: str, files: Sequence[Path], rows: dict[str, Any]) -> Wanted:
-    """A published board: its files, and the mean mIoU of each whole row in points."""
-    content = fingerprint([[path.name, path.read_bytes().hex()] for path in files])
-    methods = metric_names("board", rows)
-    means = {methods[row]: said.get("miou") for row, said in rows.items()}
-    return Wanted(
-        kind=BOARD,
-        key=content,
-        suite=suite,
-        name=f"board {name} {short(content)}",
-        tags={"board": name, "mlflow.source.name": "xdseg publish"},
-        metrics={key: float(value) for key, value in means.items() if value is not None},
-        files=tuple(files),
-    )
