@@ -1,7 +1,7 @@
 """A Slurm of two nodes on this machine, of Debian's own slurmctld, slurmd and munge, all in one temporary folder.
 
 Nothing of the machine's own Slurm is read or changed: configuration, keys, sockets, spools and ports are private, and
-two of these may run side by side. A node is a slurmd with a name of its own; its GPUs are files that stand for cards.
+two of these may run side by side. A node is a slurmd with a name of its own; for its GPU stands a device that is none.
 """
 
 import ctypes
@@ -22,6 +22,7 @@ from pathlib import Path
 DAEMONS = ("munged", "slurmctld", "slurmd")
 NODES = ("n1", "n2")
 CPUS, MEMORY_MB, GPUS = 2, 16000, 1  # of a node, claimed: nothing enforces them
+CARD = "/dev/null"  # Slurm numbers devices, and sets CUDA_VISIBLE_DEVICES by that
 STEP = "srun"  # the one client that is called where SLURM_CONF was taken from the environment
 PATIENCE = 60  # seconds for what takes one or two
 PR_SET_PDEATHSIG = 1
@@ -93,10 +94,7 @@ class Slurm:
         cards = ""
         for name, port in zip(NODES, ports[1:], strict=True):
             text += NODE.format(name=name, host=host, port=port, cpus=CPUS, memory=MEMORY_MB, gpus=GPUS)
-            for number in range(GPUS):
-                card = self.folder / name / f"gpu{number}"
-                card.touch()
-                cards += f"NodeName={name} Name=gpu File={card}\n"
+            cards += f"NodeName={name} Name=gpu File={CARD}\n"
         (self.folder / "slurm.conf").write_text(text + PARTITION.format(nodes=",".join(NODES)))
         (self.folder / "gres.conf").write_text(cards)
         key = self.folder / "munge.key"
@@ -230,6 +228,11 @@ def holds(process: int, folder: Path) -> bool:
         return any(os.readlink(link).startswith(f"{folder}/") for link in links)
     except OSError:
         return False
+
+
+def node_of(process: int) -> str | None:
+    """Name of the node that a job's process runs on."""
+    return next((name for name in NODES if belongs(process, f"SLURMD_NODENAME={name}\0")), None)
 
 
 def end(process: int) -> None:
