@@ -10,6 +10,8 @@ rule backbone:
     benchmark:
         "results/backbones/{backbone}-{digest}/{backbone}.time"
     threads: 1
+    resources:
+        **requests("backbone"),
     shell:
         "exec xdseg pretrain {output} > {log} 2>&1"
 

@@ -1,12 +1,15 @@
-# What the rule files share: the plan (which files the grid makes), short names for paths, the shape of each wildcard.
+# What the rule files share: the plan (which files the grid makes), what jobs ask for, short names for paths, the shape
+# of each wildcard.
 
+from xdseg import resources as cluster
 from xdseg import workflow as grid
 
 plan = grid.plan_from(config)
+requests = cluster.requests(plan)
 
 
-# Only used with `--software-deployment-method apptainer`.
-container: "docker://python:3.11-bookworm"
+# Only used with `--software-deployment-method apptainer`; pipeline/container/ says how to make it.
+container: "pipeline/container/xdseg.sif"
 
 
 pathvars:

@@ -9,5 +9,7 @@ rule cache:
     benchmark:
         "results/.cache/{suite}/{domain}--{split}--{what}--{digest}.time"
     threads: 1
+    resources:
+        **requests("cache"),
     shell:
         "exec xdseg cache {output} > {log} 2>&1"

@@ -15,6 +15,8 @@ rule predict:
     group:
         "evaluate"
     threads: 1
+    resources:
+        **requests("predict"),
     shell:
         "exec xdseg predict {output} > {log} 2>&1"
 
@@ -31,6 +33,8 @@ rule score:
     group:
         "evaluate"
     threads: 1
+    resources:
+        **requests("score"),
     shell:
         "exec xdseg score {output} > {log} 2>&1"
 
@@ -47,5 +51,7 @@ rule record:
     group:
         "evaluate"
     threads: 1
+    resources:
+        **requests("record"),
     shell:
         "exec xdseg record {output} > {log} 2>&1"

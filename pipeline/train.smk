@@ -13,8 +13,6 @@ rule train:
         "<run>/train.time"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: plan.resources(plan.folder(wildcards))["mem_mb"],
-        runtime=lambda wildcards: plan.resources(plan.folder(wildcards))["runtime"],
-        gpu=lambda wildcards: plan.resources(plan.folder(wildcards))["gpu"],
+        **requests("train"),
     shell:
         "exec xdseg train {output} > {log} 2>&1"

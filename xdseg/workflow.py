@@ -16,12 +16,11 @@ from xdseg.cells import RESULTS, Cell, Context, Run, predictions_path
 from xdseg.errors import BadInput
 from xdseg.files import write_text
 from xdseg.grid import expand
-from xdseg.params import CONFIG_VARIABLE, Params, parse, read_yaml
+from xdseg.params import CONFIG_VARIABLE, Params, parse
 from xdseg.records import COMMITTED, PRODUCED, entered_records, matches
 from xdseg.settings.methods import ROLES
 from xdseg.versions import VERSIONS
 
-RESOURCES = Path("pipeline/resources.yaml")
 INTERRUPTED = ("on user request", "Will exit after finishing")  # what Snakemake logs on SIGINT and SIGTERM
 Asked = TypeVar("Asked")
 PARENT_VARIABLE = "XDSEG_DIE_WITH_PARENT"
@@ -144,15 +143,10 @@ class Plan:
         pair = f"{wildcards.source}--{wildcards.target}"
         return f"{PRODUCED}/{wildcards.suite}/{wildcards.method}/{pair}/s{wildcards.seed}-{wildcards.score}.json"
 
-    def resources(self, folder: str) -> dict[str, Any]:
-        """Memory (MB), minutes and GPUs of a run, from pipeline/resources.yaml."""
-        method = _asked(self.runs, folder).definition
-        kind, _ = self.params.component("segmenters", method.segmenter)
-        return self._resources["default"] | self._resources.get(kind, {})
-
-    @cached_property
-    def _resources(self) -> dict[str, dict[str, Any]]:
-        return read_yaml(RESOURCES)
+    def segmenter_kind(self, wildcards: Any) -> str:
+        """Registered kind of the segmenter of the run that a rule's wildcards stand for."""
+        method = _asked(self.runs, self.folder(wildcards)).definition
+        return self.params.component("segmenters", method.segmenter)[0]
 
 
 def _asked(known: dict[str, Asked], path: str) -> Asked:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from xdseg.data.decoding import Decoder
+from xdseg.data.staging import staged
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, temporary, write_json
 
@@ -124,6 +125,5 @@ def write_file_store(
 
 
 def open_store(index: Path) -> PixelStore:
-    """The store behind an index, decoded or not."""
-    store = PixelStore(index)
-    return FileStore(index) if "files" in store.contents else store
+    """The store behind an index, decoded or not; decoded pixels from the node's own disk where that was asked for."""
+    return FileStore(index) if "files" in PixelStore(index).contents else PixelStore(staged(index))

@@ -15,3 +15,6 @@ class Runtime(Settings):
     checkpoint_every: int = Field(50, gt=0, description="steps between two resume states")
     log_every: int = Field(10, gt=0, description="steps between two lines of progress and points of the curve")
     cache_gb: float = Field(20.0, ge=0, description="splits larger than this when decoded are decoded on the fly")
+    resources: dict[str, dict[str, dict[str, int]]] = Field(
+        {}, description="rule: {default or kind of segmenter: {mem_mb, runtime, gpu, cpus_per_task}}, over the shipped"
+    )
