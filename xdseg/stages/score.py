@@ -21,13 +21,14 @@ from xdseg.records import COMMITTED, ENTERED, confusion_of, head, read_json, wri
 from xdseg.settings.methods import Setting
 from xdseg.settings.suites import PublicSuite
 from xdseg.stages.cache import fill
-from xdseg.stages.predict import PREDICTIONS
+from xdseg.stages.predict import PREDICTIONS, check_predictions
 from xdseg.workflow import cache_path
 
 
 def score(receipt: Path, context: Context) -> None:
     """Score the stored predictions of one cell."""
     cell = find_cell(context, receipt)
+    check_predictions(cell)
     confusion = receipt.with_name(f"confusion-{short(cell.score)}.npz")
     scores = _score(cell.folder / PREDICTIONS, context, cell.pair, confusion)
     stored = {"name": confusion.name, "sha256": file_digest(confusion)}
