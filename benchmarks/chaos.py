@@ -187,6 +187,8 @@ class Chaos:
         else:
             _send(-scheduler.pid, number)
         self.hits.append({"victim": victim, "signal": number.name, "at_work": at_work})
+        said = f"{len(self.hits)}/{self.count}: {victim}, {number.name}, while {', '.join(at_work) or 'none'} at work"
+        print(said, file=sys.stderr, flush=True)
         if victim != "stage":
             self._wait(scheduler)
 
