@@ -270,7 +270,7 @@ def test_names_are_escaped_in_pages():
 
 
 def test_servers_listen_on_loopback():
-    """Every line of ours that starts a server says that only this machine may reach it; a team's page says otherwise."""
+    """Every line of ours that starts a server lets only this machine reach it; a team's page may say otherwise."""
     lines = [(path, line) for path in SHELL for line in path.read_text().splitlines()]
     started = [(path, line) for path, line in lines if SERVERS.search(line) and re.search(r"host|-H\b|-p\b|port", line)]
     assert started, "make mlflow is one"
