@@ -18,7 +18,7 @@ from xdseg import __version__
 from xdseg.files import leftovers
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-LOCK = ".lock"
+LOCK, HOLDER = ".lock", "process"  # a run's, and the word that it begins with while it is held
 SOURCES = ("Snakefile", "params.yaml", "pipeline", "xdseg")  # what a dirty tree is asked about
 
 
@@ -45,7 +45,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         _take_over(folder, file)
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.write(f"{HOLDER} {os.getpid()} on {platform.node()}\n")
         file.flush()
         try:
             yield
@@ -56,7 +56,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _take_over(folder: Path, file: TextIO) -> None:
     """Say it if the holder before was killed, since it could not, and remove what it was writing."""
     file.seek(0)
-    if holder := file.read().strip():
+    if (holder := file.read().strip()).startswith(HOLDER):
         print(
             f"{folder}: {holder} was killed here: out of memory (`dmesg` or the scheduler tells), a kill, or the"
             " machine; what it saved is taken up",

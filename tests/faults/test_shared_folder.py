@@ -1,19 +1,20 @@
 """Two people who start the same workflow in one folder."""
 
 import os
-import shutil
 
 import pytest
 from conftest import small_config
-from test_workflow import TIMEOUT, Workflow
+from test_workflow import Workflow
 
 pytestmark = pytest.mark.slow
+
+PATIENCE = 1200  # seconds that nothing here comes near, even on a loaded machine
 
 
 def test_two_users_of_one_folder(project):
     """The second `snakemake` ends at once and says why; told not to mind, it waits for the run's folder and adopts.
 
-    What both make is what one makes alone.
+    Between them the run is trained once.
     """
     config = small_config(methods=["source-only"], pairs=["a->b"])
     config["protocols"]["tiny"]["training"]["steps"] = 60
@@ -30,9 +31,8 @@ def test_two_users_of_one_folder(project):
     third = workflow.run("xdseg", "train", str(name))
     assert third.returncode == 0
     assert f"{name.parent}: waiting for process {trainer} on " in third.stdout and "already trained" in third.stdout
-    assert first.wait(TIMEOUT) == 0
-    scores = workflow.scores()
-    for folder in ("results", "records", "reports", ".snakemake"):
-        shutil.rmtree(workflow.folder / folder)
-    assert workflow.run("snakemake", "--cores", "1").returncode == 0
-    assert workflow.scores() == scores
+    weights = (workflow.folder / name).with_name("weights.safetensors")
+    written = weights.stat().st_mtime_ns
+    assert first.wait(PATIENCE) == 0
+    assert weights.stat().st_mtime_ns == written, "trained once"
+    assert ",ok," in (workflow.folder / "reports/toy/cells.csv").read_text()
