@@ -53,7 +53,7 @@ def load_resume(folder: Path, fingerprint: str, *, say: Callable[[str], None]) -
             state = _read_state(path)
         except Exception as error:  # torch, zipfile and pickle raise types of their own for damaged files
             say(f"{path}: not readable ({_first_line(error)}); {otherwise}")
-            path.unlink()  # else the next save would keep it in place of a whole one
+            path.unlink(missing_ok=True)  # else the next save would keep it in place of a whole one
             continue
         if isinstance(state, dict) and state.get("fingerprint") == fingerprint:
             return state
