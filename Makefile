@@ -3,6 +3,7 @@
 # make plots         this state beside the last commit, or ARGS='A B' for two: dvc_plots/index.html, opens offline
 # make setup         the environment alone, in .venv
 # make mlflow        everything recorded, in MLflow's pages; PORT=5000
+# make audit         are requirements pinned and installed as pinned, and are holes known in them? asks pypi.org
 # make benchmarks    measures scoring, loading, training, the workflow, checking data and networks: reports/benchmarks/
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ export DO_NOT_TRACK := 1
 # nothing here serves pages or uploads; one thread a process keeps bytes independent of the number of cores
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup leaderboard plots test lint format lock clean mlflow benchmarks
+.PHONY: setup leaderboard plots test lint format lock clean mlflow benchmarks audit
 
 setup: $(READY)
 
@@ -70,6 +71,9 @@ format: $(READY)
 # The pinned requirements, from requirements.in (needs uv).
 lock:
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 requirements.in -o requirements.txt
+
+audit: $(READY)
+	@python -m xdseg.audit
 
 # One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
 BENCHMARKS := scoring loader train_step adaptation_step pipeline dataset_check eomt_ladder selective_scan \

@@ -15,7 +15,7 @@ import pytest
 from xdseg.cli import main
 from xdseg.inspection.holding import holder
 from xdseg.inspection.look import lines, look
-from xdseg.inspection.traces import last_error, last_points, saved_step
+from xdseg.inspection.traces import STATES, last_error, last_points, saved_step
 from xdseg.params import load
 from xdseg.workflow import Plan
 
@@ -262,9 +262,9 @@ def test_saved_step_of_torch(tmp_path):
     """The step that the training itself saved is found; of what is no state, none."""
     import torch
 
-    from xdseg.training.checkpoint import RESUME, save_resume
+    from xdseg.training.checkpoint import PREVIOUS, RESUME, save_resume
 
-    assert RESUME == "resume.pt"
+    assert (RESUME, PREVIOUS) == STATES
     for step in (7, 300, 70_000, 3_000_000_000):
         state = {"fingerprint": "f" * 64, "done": step, "seconds": 0.5, "module": {"w": torch.zeros(3)}}
         save_resume(tmp_path, state)

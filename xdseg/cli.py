@@ -1,6 +1,7 @@
 """The `xdseg` command: what the workflow's rules call, and what people can call by hand.
 
-Exit codes: 0 done, 1 the work failed, 2 bad input (one line per finding, each with its mend).
+Exit codes: 0 done, 1 the work failed, 2 bad input (one line per finding, each with its mend), 143 ended by SIGTERM with
+its state saved.
 """
 
 import argparse
@@ -11,10 +12,12 @@ from pathlib import Path
 
 from xdseg import __version__, cli_boards, cli_data, cli_status
 from xdseg.cli_parts import command, context_of, params_of
-from xdseg.errors import BadInput, TrainingFailed
+from xdseg.errors import BadInput, Terminated, TrainingFailed
+from xdseg.faults import hear_no_more_of_children, machine_fault
 from xdseg.params import CONFIG_VARIABLE
+from xdseg.text import harmless
 
-FAILED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT, TERMINATED = 1, 2, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,15 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_explained(error), file=sys.stderr)
         return BAD_INPUT
     except TrainingFailed as error:
-        print(f"xdseg: {error}", file=sys.stderr)
+        print(f"xdseg: {harmless(str(error))}", file=sys.stderr)
         return FAILED
+    except Terminated as error:
+        print(error, flush=True)
+        return TERMINATED
     except BrokenPipeError:
+        return FAILED
+    except Exception as error:
+        hear_no_more_of_children()
+        if (line := machine_fault(error)) is None:
+            raise
+        print(f"xdseg: {harmless(line)}", file=sys.stderr)
         return FAILED
     return 0
 
 
 def _explained(error: BadInput) -> str:
-    text = "\n".join(f"xdseg: {line}" for line in str(error).splitlines())
+    text = "\n".join(f"xdseg: {harmless(line)}" for line in str(error).rstrip("\n").split("\n"))
     if path := os.environ.get(CONFIG_VARIABLE):  # so that a failed command can be pasted into a shell
         text += f"\nxdseg: settings in force: {CONFIG_VARIABLE}={path}"
     return text

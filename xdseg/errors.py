@@ -19,6 +19,10 @@ class TrainingFailed(Exception):
     """A run that cannot go on through no fault of its input (a loss that is not finite); exit code 1."""
 
 
+class Terminated(Exception):
+    """A run that was asked to stop, by SIGTERM, and has saved its state; exit code 143, as of whoever dies of it."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """The nearest known name as a question, or the list of known ones."""
     known = sorted(known)

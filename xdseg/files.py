@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time when hashing
+_UNFINISHED = re.compile(r"\..+\.\d+")  # what `temporary` names: .NAME.MACHINE.PROCESS
 
 
 @contextmanager
@@ -39,6 +41,22 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def leftovers(folder: Path) -> Iterator[Path]:
+    """Files directly in a folder that `temporary` began for one of another name and a kill left there.
+
+    Whoever removes them must know that no process is writing in the folder.
+    """
+    for path in folder.glob(".*"):
+        if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes are on the disk, so that not even a loss of power can leave its name without them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,16 +7,18 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from xdseg import __version__
+from xdseg.files import leftovers
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-LOCK = ".lock"
+LOCK, HOLDER = ".lock", "process"  # a run's, and the word that it begins with while it is held
 SOURCES = ("Snakefile", "params.yaml", "pipeline", "xdseg")  # what a dirty tree is asked about
 
 
@@ -41,10 +43,52 @@ def run_lock(folder: Path) -> Iterator[None]:
             file.seek(0)
             print(f"{folder}: waiting for {file.read().strip() or 'another process'}", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
+        _take_over(folder, file)
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.write(f"{HOLDER} {os.getpid()} on {platform.node()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            _let_go(file)
+
+
+def _take_over(folder: Path, file: TextIO) -> None:
+    """Say it if the holder before was killed, since it could not, and remove what it was writing."""
+    file.seek(0)
+    if (holder := file.read().strip()).startswith(HOLDER):
+        print(
+            f"{folder}: {holder} was killed here: out of memory (`dmesg` or the scheduler tells), a kill, or the"
+            " machine; what it saved is taken up",
+            flush=True,
+        )
+    for path in leftovers(folder):
+        path.unlink(missing_ok=True)
+
+
+def _let_go(file: TextIO) -> None:
+    """An empty lock says that its holder came to an end of its own, good or bad. When it was taken stays told."""
+    taken = os.fstat(file.fileno())
+    file.truncate(0)
+    os.utime(file.fileno(), ns=(taken.st_atime_ns, taken.st_mtime_ns))
+
+
+@contextmanager
+def heed_sigterm() -> Iterator[Callable[[], bool]]:
+    """Within the block SIGTERM ends nothing: yields a question that is answered True once the signal has come.
+
+    Schedulers send it more than once before SIGKILL; the second says no more than the first. Outside the main thread,
+    where Python lets nobody set signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def now() -> str:

@@ -12,7 +12,7 @@ from xdseg import __version__
 from xdseg.cells import RESULTS, UNITE, Cell, Context, Pair, score_payload
 from xdseg.curve import CURVE, read_curve
 from xdseg.errors import BadInput
-from xdseg.files import temporary, write_json
+from xdseg.files import file_digest, temporary, write_json
 
 COMMITTED = Path("records")
 PRODUCED = RESULTS / "records"
@@ -29,6 +29,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise BadInput(f"{path}: expected a JSON object; delete it and run again")
     return contents
+
+
+def check_named(path: Path, receipt: Path, *, key: str, redo: str) -> None:
+    """Raises BadInput, which says to delete `redo`, where a file's SHA-256 is not what its receipt has under `key`."""
+    if not path.exists():
+        raise BadInput(f"{path}: missing; delete {redo} and run again")
+    if read_json(receipt).get(key) != file_digest(path):
+        raise BadInput(
+            f"{path}: not the file that {receipt.name} names: cut short or changed; delete {redo} and run again"
+        )
 
 
 def matches(path: Path, cell: Cell) -> bool:

@@ -1,5 +1,6 @@
 """Batches by step: item n is all that step n sees, so neither worker count nor a resume changes what is drawn."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -140,4 +141,16 @@ def _checked(splits: Sequence[Split]) -> tuple[Split, ...]:
 def load(job: TrainingJob, *, first: int, workers: int, pin: bool = False) -> DataLoader:
     """The batches from step `first` to the end, in page-locked memory if `pin`."""
     steps = range(first, job.training.steps)
-    return DataLoader(StepBatches(job), batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
+    return DataLoader(
+        StepBatches(job),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_leave_sigterm_to_the_trainer,
+    )
+
+
+def _leave_sigterm_to_the_trainer(_: int) -> None:
+    # a scheduler tells every process of a job; one that died of it would end the trainer before it has saved
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -13,7 +13,7 @@ HIDDEN = ".stale-"  # prefix of what is being deleted
 _STALE = re.compile(re.escape(HIDDEN) + r".+\.\d+")
 _TEMPORARY = re.compile(r"\..+\.\d+")  # of a process that was killed while it wrote
 _RUN = re.compile(
-    r"run\.json|train\.(log|time)|weights\.safetensors|training\.json|curve\.jsonl|resume\.pt|"
+    r"run\.json|train\.(log|time)|weights\.safetensors|training\.json|curve\.jsonl|resume(\.previous)?\.pt|"
     r"predictions-[0-9a-f]{8}\.(json|log|time)|" + re.escape(LOCK)
 )
 _PREDICTED = re.compile(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xdseg.inspection.runs import FAILED, INTERRUPTED, PREDICT, RUNNING, TRAIN, open_runs, state_of
+from xdseg.text import harmless
 from xdseg.training.progress import duration
 from xdseg.workflow import Plan
 
@@ -48,7 +49,7 @@ def _said(run: dict[str, Any]) -> str:
     if run["state"] == RUNNING:
         return ", ".join(_progress(run))
     if run["state"] == FAILED:
-        return f"{run['error']} [{run['log']}]"
+        return f"{harmless(run['error'])} [{run['log']}]"
     if run["state"] == INTERRUPTED:
         return _interrupted(run)
     return NEXT.get(run["stage"], SCORED_NEXT) + (f", after {run['after']}" if "after" in run else "")

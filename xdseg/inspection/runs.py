@@ -7,7 +7,7 @@ from typing import Any
 from xdseg.cells import RESULTS, Cell, Run
 from xdseg.curve import CURVE
 from xdseg.inspection.holding import held_since, holder
-from xdseg.inspection.traces import RESUME, last_error, last_points, saved_step
+from xdseg.inspection.traces import STATES, last_error, last_points, saved_step
 from xdseg.records import PRODUCED
 from xdseg.settings.training import Training
 from xdseg.stages.train import RECEIPT
@@ -105,13 +105,14 @@ def _untrained(plan: Plan, run: Run, cells: int) -> RunState:
     inputs = [Path(path) for path in plan.training_inputs(str(run.folder))]
     logs = [path.with_suffix(".log") for path in inputs if path.name != RECEIPT and not path.exists()]
     error = _failure([run.folder / "train.log"], since=held_since(run.folder)) or _failure(logs)
-    saved = run.folder / RESUME
+    states = [path for path in (run.folder / name for name in STATES) if path.exists()]
+    saved = next((step for step in map(saved_step, states) if step is not None), None)
     points = last_points(run.folder / CURVE)
-    traces = {"step": points[-1]["step"] if points else None, "saved": saved_step(saved) if saved.exists() else None}
+    traces = {"step": points[-1]["step"] if points else None, "saved": saved}
     steps = run.context.recipe(run.definition, "training", Training).steps
     if error:
         return _stopped(run, TRAIN, cells, error, **traces, steps=steps)
-    if points or saved.exists():
+    if points or states:
         return RunState(_name(run), INTERRUPTED, TRAIN, cells, **traces, steps=steps)
     parent = run.parent
     after = _name(parent) if parent and not (parent.folder / RECEIPT).exists() else None

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-RESUME = "resume.pt"  # as xdseg.training.checkpoint, which imports torch, calls it
+STATES = ("resume.pt", "resume.previous.pt")  # as xdseg.training.checkpoint, which imports torch, calls them
 DONE = "done"  # its entry that counts steps
 INTEGERS = ("BININT", "BININT1", "BININT2", "LONG1")  # how pickle writes them
 MEMO = ("BINPUT", "LONG_BINPUT", "MEMOIZE")  # what may stand between a key and its value

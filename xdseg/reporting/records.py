@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xdseg.errors import BadInput
 
@@ -13,13 +13,23 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
+def _one_line(name: str) -> str:
+    # it is printed, and stands in tables that people read in a terminal
+    if not name.isprintable():
+        raise ValueError("expected printable characters on one line")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
+
+
 class _Part(BaseModel):
     # keys beyond these may be added without a new schema number; what is read must have the right type
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
 class _Protocol(_Part):
-    name: str
+    name: Name
 
 
 class _Fingerprints(_Part):
@@ -48,15 +58,15 @@ class _Hop(_Part):
 class _Record(_Part):
     schema_number: Literal[1] = Field(alias="schema")
     origin: Literal["run", "predictions"]
-    suite: str
-    method: str
-    setting: str
-    source: list[str] = Field(min_length=1)
-    target: str
+    suite: Name
+    method: Name
+    setting: Name
+    source: list[Name] = Field(min_length=1)
+    target: Name
     seed: int
     protocol: _Protocol
     benchmark_version: str
-    classes: list[str] = Field(min_length=1)
+    classes: list[Name] = Field(min_length=1)
     fingerprints: _Fingerprints
     scores: _Scores
     model: _Model | None

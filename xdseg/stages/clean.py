@@ -5,6 +5,7 @@ from xdseg.inspection.needed import needed
 from xdseg.inspection.removal import delete as delete_item
 from xdseg.inspection.stale import LEFTOVER, Findings, Item, find_stale
 from xdseg.params import Params
+from xdseg.text import harmless
 
 THOUSAND = 1000
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -48,9 +49,9 @@ def _deleted(item: Item) -> bool:
 
 def _say_what_stays(found: Findings) -> None:
     for path, reason in found.kept.items():
-        print(f"kept: {path}: {reason}")
+        print(f"kept: {harmless(str(path))}: {reason}")
     for path in found.strangers:
-        print(f"not recognised, left alone: {path}")
+        print(f"not recognised, left alone: {harmless(str(path))}")
 
 
 def _line(item: Item, size: int) -> str:

@@ -13,12 +13,13 @@ from xdseg.errors import BadInput
 from xdseg.files import file_digest, write_json
 from xdseg.grid import expand
 from xdseg.process import now, run_lock
-from xdseg.records import read_json
+from xdseg.records import check_named, read_json
 from xdseg.settings.training import Training
 from xdseg.workflow import cache_path
 
 PREDICTIONS = "predictions.zip"
 RECEIPT = "predictions.json"  # of one target, beside its zip
+WEIGHTS, TRAINED = "weights.safetensors", "run.json"  # what training leaves: weights, and the receipt that names them
 
 
 def predict(receipt: Path, context: Context) -> None:
@@ -44,10 +45,18 @@ def _done(cell: Cell) -> bool:
     return said["fingerprint"] == cell.predict and said["sha256"] == file_digest(path)
 
 
+def check_predictions(cell: Cell) -> None:
+    """Raises BadInput where a cell's predictions are not those that were written: cut short, changed, gone."""
+    check_named(
+        cell.folder / PREDICTIONS, cell.folder / RECEIPT, key="sha256", redo=f"{cell.run.folder}/predictions-*.json"
+    )
+
+
 def _segment(run: Run, cells: list[Cell]) -> None:
     from xdseg.training import device as devices  # imports torch, which adopting does not need
     from xdseg.training.checkpoint import load_segmenter
 
+    check_named(run.folder / WEIGHTS, run.folder / TRAINED, key="weights", redo=f"{run.folder / TRAINED}")
     params, classes = run.context.params, run.context.lock.classes
     kind, settings = params.component("segmenters", run.definition.segmenter)
     adaptations = [params.component("adaptations", name) for name in run.definition.adaptations]

@@ -22,13 +22,14 @@ from xdseg.reporting.replicates import Basis, store
 from xdseg.settings.methods import Setting
 from xdseg.settings.suites import PublicSuite
 from xdseg.stages.cache import fill
-from xdseg.stages.predict import PREDICTIONS
+from xdseg.stages.predict import PREDICTIONS, check_predictions
 from xdseg.workflow import cache_path
 
 
 def score(receipt: Path, context: Context) -> None:
     """Score the stored predictions of one cell."""
     cell = find_cell(context, receipt)
+    check_predictions(cell)
     confusion = receipt.with_name(f"confusion-{short(cell.score)}.npz")
     scores = _score(cell.folder / PREDICTIONS, context, cell.pair, confusion)
     stored = {"name": confusion.name, "sha256": file_digest(confusion)}

@@ -8,7 +8,7 @@ from xdseg.data.store import open_store
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, write_json
 from xdseg.process import now, provenance, run_lock
-from xdseg.records import read_json
+from xdseg.records import check_named, read_json
 from xdseg.settings.training import Augmentation, Training
 from xdseg.training.job import Split, TrainingJob
 from xdseg.workflow import cache_path
@@ -73,6 +73,7 @@ def _parent_weights(run: Run) -> Path | None:
     path = run.parent.folder / WEIGHTS
     if not path.exists():
         raise BadInput(f"{path}: the run that this one starts from has no weights; delete its run.json and run again")
+    check_named(path, run.parent.folder / RECEIPT, key="weights", redo=f"{run.parent.folder / RECEIPT}")
     return path
 
 

@@ -1,6 +1,11 @@
-"""What a run leaves on disk: its resume state, and in the end its weights with a report beside them."""
+"""What a run leaves on disk: its last two resume states, and in the end its weights with a report beside them.
+
+A state is torch's zip file. It holds a CRC-32 of every part, which torch writes and does not look at: it is checked
+here, so a damaged state is found out, and the one before it is used.
+"""
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xdseg.errors import BadInput
-from xdseg.files import file_digest, temporary, write_json
+from xdseg.files import file_digest, sync, temporary, write_json
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.saved import adaptations_in, added_weights, own_weights
 from xdseg.segmenters.contract import Segmenter
@@ -21,29 +26,58 @@ from xdseg.settings.base import Settings
 from xdseg.training.streams import global_draws
 
 PLAIN_FILE = 0o666
-RESUME, WEIGHTS, REPORT = "resume.pt", "weights.safetensors", "training.json"
+LONGEST = 120  # characters of an error's text in a line
+RESUME, PREVIOUS, WEIGHTS, REPORT = "resume.pt", "resume.previous.pt", "weights.safetensors", "training.json"
 
 
 def save_resume(folder: Path, state: dict[str, Any]) -> None:
-    """Write a plain dict of tensors and numbers, `fingerprint` among them, atomically."""
-    with temporary(folder / RESUME) as unfinished:
-        torch.save(state, unfinished)
+    """Write a plain dict of tensors and numbers, `fingerprint` among them; the state before it is kept beside it.
+
+    At any moment one of the two is whole: a kill between the two renames leaves the one before.
+    """
+    path = folder / RESUME
+    with temporary(path) as unfinished:
+        with unfinished.open("wb") as file:  # given a name, torch hides what the disk said
+            torch.save(state, file)
+        sync(unfinished)
+        if path.exists():
+            path.replace(folder / PREVIOUS)
 
 
 def load_resume(folder: Path, fingerprint: str, *, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """The resume state of this very run, or None; says in a line why one that lies there is not used."""
-    path = folder / RESUME
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, zipfile and pickle raise types of their own for damaged files
-        say(f"{path}: not readable ({type(error).__name__}); training starts anew")
-        return None
-    if not isinstance(state, dict) or state.get("fingerprint") != fingerprint:
-        say(f"{path}: of other settings or data; training starts anew")
-        return None
-    return state
+    """The latest whole resume state of this very run, or None; says in a line why one that lies there is not used."""
+    paths = [path for path in (folder / RESUME, folder / PREVIOUS) if path.exists()]
+    for path in paths:
+        otherwise = "training starts anew" if path == paths[-1] else "the state before it is tried"
+        try:
+            state = _read_state(path)
+        except Exception as error:  # torch, zipfile and pickle raise types of their own for damaged files
+            say(f"{path}: not readable ({_first_line(error)}); {otherwise}")
+            path.unlink(missing_ok=True)  # else the next save would keep it in place of a whole one
+            continue
+        if isinstance(state, dict) and state.get("fingerprint") == fingerprint:
+            return state
+        say(f"{path}: of other settings or data; {otherwise}")
+    return None
+
+
+def _read_state(path: Path) -> Any:
+    with zipfile.ZipFile(path) as stored:
+        if damaged := stored.testzip():
+            raise zipfile.BadZipFile(f"checksum of {damaged} differs")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _first_line(error: Exception) -> str:
+    """Type and finding of an error whose text may be pages."""
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {text[:LONGEST]}"
+
+
+def drop_resume(folder: Path) -> None:
+    """Remove what nobody will resume from."""
+    for name in (RESUME, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def save_weights(folder: Path, state: dict[str, Tensor], report: dict[str, Any], *, fingerprint: str) -> dict[str, Any]:
@@ -56,8 +90,9 @@ def save_weights(folder: Path, state: dict[str, Tensor], report: dict[str, Any],
         save_file(tensors, unfinished, metadata={"fingerprint": fingerprint})
         unfinished.chmod(folder.stat().st_mode & PLAIN_FILE)  # safetensors keeps others out; the folder may share
         report = {**report, "fingerprint": fingerprint, "weights_sha256": file_digest(unfinished)}
+        sync(unfinished)
         write_json(folder / REPORT, report)
-    (folder / RESUME).unlink(missing_ok=True)
+    drop_resume(folder)
     return report
 
 
@@ -69,7 +104,7 @@ def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    (folder / RESUME).unlink(missing_ok=True)  # left by a kill between the weights and here
+    drop_resume(folder)  # left by a kill between the weights and here
     return report
 
 

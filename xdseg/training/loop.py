@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from xdseg.adaptations.build import build_adaptations
 from xdseg.curve import cut_curve
 from xdseg.data.loading import Batch, load
-from xdseg.errors import TrainingFailed
-from xdseg.process import now
+from xdseg.errors import Terminated, TrainingFailed
+from xdseg.process import heed_sigterm, now
 from xdseg.segmenters.build import build_segmenter
 from xdseg.segmenters.scan.resolved import scan_backends
 from xdseg.settings.runtime import Runtime
@@ -37,14 +37,16 @@ def train(
     Leaves weights.safetensors, training.json (what is returned) and curve.jsonl. Returns about, parameters, trainable,
     steps, train_seconds, images_per_second, peak_memory_mb, device, precision, torch, fingerprint, weights_sha256; of a
     network with a selective scan also `scan`, the code that ran it with the reason for it.
-    Raises BadInput for what cannot be trained and TrainingFailed for a loss that is not finite.
+    Raises BadInput for what cannot be trained, TrainingFailed for a loss that is not finite, and Terminated where
+    SIGTERM came between two steps, whose state is then saved.
     """
     if (report := finished(folder, job.fingerprint)) is not None:
         print(f"{folder}: trained before; its weights are adopted", flush=True)
         return report
     folder.mkdir(parents=True, exist_ok=True)
-    with devices.reproducible():
+    with devices.reproducible(), heed_sigterm() as asked_to_stop:
         run = Run(job, folder, runtime)
+        run.asked_to_stop = asked_to_stop
         run.resume()
         run.go()
         return run.finish(about or {})
@@ -68,6 +70,7 @@ class Run:
         self.optimisers = Optimisers(self.module, job.training, device=self.device)
         self.done = 0  # steps
         self.seconds = 0.0  # spent on them, over all processes
+        self.asked_to_stop: Callable[[], bool] = lambda: False
 
     def resume(self) -> None:
         """Restore the state of an interrupted run, if there is one."""
@@ -90,8 +93,11 @@ class Run:
             self.done, self.seconds = batch.index + 1, time.perf_counter() - start
             if progress.is_due(self.done):
                 progress.report(self.done, lr=lr, losses=losses, measures=self.module.measures())
-            if self.done % runtime.checkpoint_every == 0 and self.done < recipe.steps:
+            stopping = self.asked_to_stop()
+            if (stopping or self.done % runtime.checkpoint_every == 0) and self.done < recipe.steps:
                 self.save()
+                if stopping:
+                    raise Terminated(f"stopped by SIGTERM: saved after step {self.done}; run it again to go on")
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the loss terms. Raises TrainingFailed before anything is changed by a bad one."""
