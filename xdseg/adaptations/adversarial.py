@@ -59,7 +59,7 @@ class Adversarial(Adaptation):
         return (self.distance(discriminator(source), SOURCE) + self.distance(discriminator(target), TARGET)) / 2
 
     def distance(self, logits: Tensor, label: float) -> Tensor:
-        """Mean over all cells of how far logits are from saying `label`; of several processes, this one's part of it."""
+        """Mean over all cells of how far logits are from saying `label`; this process's part of it."""
         wanted = torch.full_like(logits, label, dtype=torch.float32)
         if self.settings.objective == "least-squares":
             return part(len(logits)) * F.mse_loss(logits.float(), wanted)

@@ -40,7 +40,8 @@ def _train(run: Run, receipt: Path, runtime: Runtime) -> None:
     """What this process does alone, or beside others that share its batches."""
     with first_holds(run.folder), joined(runtime):
         if agreed(_done(run, receipt)):
-            print(f"{run.name}: already trained", flush=True)
+            if is_first():
+                print(f"{run.name}: already trained", flush=True)
             return
         from xdseg.training.loop import train as run_training  # imports torch
 

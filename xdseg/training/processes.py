@@ -40,6 +40,7 @@ def become_torchrun(processes: int, arguments: list[str]) -> None:
     """Replace this process by torchrun with so many of `xdseg arguments`; its locks, if inheritable, stay held."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--local-addr={LOOPBACK}"]
     command = [*launcher, f"--nproc-per-node={processes}", "-m", "xdseg.cli", *arguments]
+    os.environ["XDSEG_DIE_WITH_PARENT"] = "1"  # no copy outlives torchrun
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would set it, with a warning
     sys.stdout.flush()
     os.execv(command[0], command)
@@ -113,7 +114,9 @@ def check_divisible(network: "torch.nn.Module", adaptations: Mapping[str, Any], 
     if alone():
         return
     if recipe.compile:
-        raise BadInput("training.compile: a compiled step cannot be divided; set it to false, or runtime.processes to 1")
+        raise BadInput(
+            "training.compile: a compiled step cannot be divided; set it or runtime.processes to its default"
+        )
     parts = {f"segmenter {name}": network} | {f"adaptation {key}": part for key, part in adaptations.items()}
     for what, part in parts.items():
         if not part.divisible:
