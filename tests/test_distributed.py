@@ -1,6 +1,7 @@
 """Several processes that share a batch compute what one process computes, to float tolerance; their networks are equal.
 
-Processes are forked and meet through gloo. SGD, since Adam turns a gradient that is rounding alone into a whole step.
+Processes are forked and meet through gloo. All optimisers are SGD here, since Adam turns a gradient that is rounding
+alone into a whole step.
 """
 
 import json
@@ -22,6 +23,7 @@ from xdseg.segmenters.dense import DensePrediction
 from xdseg.training import device as devices
 from xdseg.training import ranks
 from xdseg.training.loop import Run, train
+from xdseg.training.optimisers import MAKERS
 from xdseg.training.ranks import Ranks
 from xdseg.training.shared_norm import SharedBatchNorm, share_norms
 from xdseg.training.whole_draws import whole_draws
@@ -36,6 +38,13 @@ TIMEOUT = 240
 def _toys_divide(monkeypatch):
     """The toy network has losses and dropout of the package, so it may say that it can be divided."""
     monkeypatch.setattr(plugin_example.Toy, "divisible", True)
+
+
+@pytest.fixture(autouse=True)
+def _descend(monkeypatch):
+    """Also what adaptations train by Adam follows plain gradients."""
+    for kind in ("adam", "adamw"):
+        monkeypatch.setitem(MAKERS, kind, MAKERS["sgd"])
 
 
 def together(tmp_path, world, work):

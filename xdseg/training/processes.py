@@ -96,7 +96,7 @@ def agreed(value: int) -> int:
         return value
 
     device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-    return int(global_sum(torch.tensor(value if current().rank == 0 else 0, device=device)))
+    return int(global_sum(torch.tensor(int(value) if current().rank == 0 else 0, device=device)))
 
 
 def check_same(done: int, folder: Path) -> None:
