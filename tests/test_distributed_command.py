@@ -15,14 +15,14 @@ from xdseg.grid import expand
 from xdseg.params import parse
 from xdseg.workflow import cache_path
 
-TIMEOUT = 300
+TIMEOUT = 600  # three processes import torch
 
 
-def planned(**training) -> tuple[dict, Run]:
+def planned() -> tuple[dict, Run]:
     """Settings whose every training has two processes, and the run of the grid whose source is a, with its cache."""
     config = small_config(methods=["source-only"])
-    config["protocols"]["tiny"]["training"] |= {"precision": "fp32", "optimizer": "sgd"} | training
-    config["runtime"] |= {"device": "cpu", "processes": 2}
+    config["protocols"]["tiny"]["training"] |= {"precision": "fp32", "optimizer": "sgd", "steps": 3}
+    config["runtime"] |= {"device": "cpu", "processes": 2, "log_every": 1}
     context = Context.of(parse(config))
     run = next(cell.run for cell in expand(context).cells if cell.pair.source == ("a",))
     for seen in run.sees:
@@ -49,7 +49,7 @@ def test_two_processes_train_the_run_that_the_grid_wants(project):
     project.write(config)
     done = command("xdseg.cli", "train", str(run.folder / "run.json"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("step 6/6") == 1, "one process speaks"
+    assert done.stdout.count("step 3/3") == 1, "one process speaks"
     said, losses = json.loads((run.folder / "run.json").read_text()), curve(run.folder)
     assert said["environment"]["processes"] == 2 and said["fingerprint"] == run.fingerprint
     again = command("xdseg.cli", "train", str(run.folder / "run.json"))
@@ -60,8 +60,8 @@ def test_two_processes_train_the_run_that_the_grid_wants(project):
     assert main(["train", str(run.folder / "run.json")]) == 0
     alone = json.loads((run.folder / "run.json").read_text())
     assert "processes" not in alone["environment"] and alone["fingerprint"] == said["fingerprint"]
-    assert losses == pytest.approx(curve(run.folder), rel=1e-2)
-    assert losses[0] == pytest.approx(curve(run.folder)[0], rel=1e-3)
+    assert losses[0] == pytest.approx(curve(run.folder)[0], rel=1e-5)
+    assert losses == pytest.approx(curve(run.folder), rel=0.05), "two images in batch norm soon go ways of their own"
 
 
 @pytest.mark.slow
