@@ -99,10 +99,13 @@ SOURCES = {
                 "frozen",
                 "loop",
                 "optimisers",
+                "ranks",
                 "schedule",
+                "shared_norm",
                 "step",
                 "teacher",
                 "train_step",
+                "whole_draws",
             )
         ),
         "training/frozen.py",

@@ -18,6 +18,7 @@ from xdseg.adaptations.levels import at_level, level_weights, term_name
 from xdseg.segmenters.contract import Description
 from xdseg.settings.adversarial import Adversarial as Settings
 from xdseg.settings.training import Training
+from xdseg.training.ranks import part
 from xdseg.training.step import Step
 
 SOURCE, TARGET = 0.0, 1.0  # labels of the domains
@@ -26,6 +27,7 @@ SOURCE, TARGET = 0.0, 1.0  # labels of the domains
 class Adversarial(Adaptation):
     """Terms `adversarial` and `discriminator` of each level: see `xdseg.adaptations.levels`."""
 
+    divisible = True
     needs = Needs(target="images")
 
     def __init__(self, settings: Settings, description: Description) -> None:
@@ -57,11 +59,11 @@ class Adversarial(Adaptation):
         return (self.distance(discriminator(source), SOURCE) + self.distance(discriminator(target), TARGET)) / 2
 
     def distance(self, logits: Tensor, label: float) -> Tensor:
-        """Mean over all cells of how far logits are from saying `label`."""
+        """Mean over all cells of how far logits are from saying `label`; this process's part of it."""
         wanted = torch.full_like(logits, label, dtype=torch.float32)
         if self.settings.objective == "least-squares":
-            return F.mse_loss(logits.float(), wanted)
-        return F.binary_cross_entropy_with_logits(logits.float(), wanted)
+            return part(len(logits)) * F.mse_loss(logits.float(), wanted)
+        return part(len(logits)) * F.binary_cross_entropy_with_logits(logits.float(), wanted)
 
     def parameter_groups(self, recipe: Training) -> list[dict]:
         """All discriminators in one group of Adam, at their own peak rate; none where no level takes part."""

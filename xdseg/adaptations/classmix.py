@@ -3,6 +3,7 @@
 Olsson et al., WACV 2021, across domains as in Tranheden et al., WACV 2021 (DACS).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from xdseg.adaptations.contract import PseudoLabels
 from xdseg.data.loading import Labelled
+from xdseg.training.ranks import alone, gathered, own
+
+VALUES = 256  # of 8-bit labels
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,19 @@ def draw_classes(labels: Tensor, draws: torch.Generator) -> Tensor:
 
 def paste_masks(labels: Tensor, draws: torch.Generator, *, classes_of: Literal["image", "batch"]) -> Tensor:
     """(B, H, W) bool, True where the source image is pasted; every image draws anew."""
-    masks = []
-    for own in labels:
-        chosen = draw_classes(own if classes_of == "image" else labels, draws)
-        masks.append(torch.isin(own, chosen))
-    return torch.stack(masks)
+    values = values_of_all(labels)
+    together = labels if alone() else torch.cat(list(values))
+    chosen = [draw_classes(one if classes_of == "image" else together, draws) for one in values]
+    return torch.stack([torch.isin(image, one) for image, one in zip(labels, own(chosen), strict=True)])
+
+
+def values_of_all(labels: Tensor) -> Sequence[Tensor]:
+    """Per image of the whole batch, be it another process's, a tensor with the label values that occur in it."""
+    if alone():
+        return labels
+    present = torch.zeros(len(labels), VALUES, dtype=torch.bool, device=labels.device)
+    present.scatter_(1, labels.flatten(1), True)
+    return [row.nonzero()[:, 0] for row in gathered(present)]
 
 
 def mix(source: Labelled, target: Tensor, given: PseudoLabels, masks: Tensor) -> Mixed:

@@ -45,6 +45,7 @@ class Adaptation(nn.Module, ABC):
     needs: Needs = Needs()
     provides_pseudo_labels: bool = False  # at most one adaptation of a method may
     provides_need: bool = False  # likewise
+    divisible: bool = False  # whether processes can share its batch: its means and draws are by xdseg.training.ranks
 
     def losses(self, step: "Step") -> dict[str, Tensor]:
         """Scalar terms by name, already weighted; the total is their plain sum with all others."""

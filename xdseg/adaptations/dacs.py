@@ -26,6 +26,7 @@ VIEW = "mixed"
 class Dacs(Adaptation):
     """The mixed images' term, and pseudo-labels for whichever other term wants them; no parameters of its own."""
 
+    divisible = True
     provides_pseudo_labels = True
 
     def __init__(self, settings: Settings, description: Description) -> None:

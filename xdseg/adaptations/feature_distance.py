@@ -17,11 +17,14 @@ from xdseg.errors import BadInput, suggest
 from xdseg.segmenters.contract import Description, Size
 from xdseg.settings.feature_distance import LAST
 from xdseg.settings.feature_distance import FeatureDistance as Settings
+from xdseg.training.ranks import global_sum
 from xdseg.training.step import Step
 
 
 class FeatureDistance(Adaptation):
     """One term on the source, from the pass that its labels train; no parameters of its own."""
+
+    divisible = True
 
     def __init__(self, settings: Settings, description: Description) -> None:
         super().__init__()
@@ -75,4 +78,4 @@ def cell_labels(labels: Tensor, grid: Size, *, classes: int, min_share: float) -
 def masked_distance(ours: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
     """Mean over the cells of `mask` (B, h, w) of the L2 norm of the difference of two maps (B, C, h, w); 0 without."""
     distance = torch.linalg.vector_norm(ours.float() - theirs.float(), dim=1)  # (B, h, w)
-    return distance.where(mask, 0).sum() / mask.sum().clamp(min=1)
+    return distance.where(mask, 0).sum() / global_sum(mask.sum()).clamp(min=1)

@@ -18,6 +18,7 @@ from xdseg.adaptations.contract import Adaptation, Needs, PseudoLabels
 from xdseg.adaptations.photometric import changed
 from xdseg.segmenters.contract import Description, Size
 from xdseg.settings.masked_consistency import MaskedConsistency as Settings
+from xdseg.training.ranks import gathered, own, rand, whole
 from xdseg.training.step import Step
 
 VIEW = "masked"
@@ -26,6 +27,7 @@ VIEW = "masked"
 class MaskedConsistency(Adaptation):
     """The masked images' term; no teacher, labels or parameters of its own."""
 
+    divisible = True
     needs = Needs(target="images", pseudo_labels=True)
 
     def __init__(self, settings: Settings, description: Description) -> None:
@@ -50,17 +52,20 @@ class MaskedConsistency(Adaptation):
         target, given = step.view("target"), step.pseudo_labels()
         if self.settings.images == "target":
             return target, given
-        half = max(1, len(target) // 2)
-        source, truth = step.view("source")[:half], step.source.labels[:half]
-        labels = torch.cat([truth, given.labels[:half]])
-        weights = torch.cat([torch.ones_like(given.weights[:half]), given.weights[:half]])
-        return torch.cat([source, target[:half]]), PseudoLabels(labels, weights)
+        half = max(1, whole(len(target)) // 2)  # of the batch: which images these are depends on no process
+        pairs = (
+            (step.view("source"), target),
+            (step.source.labels, given.labels),
+            (torch.ones_like(given.weights), given.weights),
+        )
+        images, labels, weights = (own(torch.cat([gathered(part)[:half] for part in pair])) for pair in pairs)
+        return images, PseudoLabels(labels, weights)
 
 
 def draw_blocks(images: Tensor, draws: torch.Generator, *, block: int, ratio: float) -> Tensor:
     """(B, H, W) bool, True where images (B, 3, H, W) are kept: blocks from the upper left, each by its own draw."""
     count, (height, width) = len(images), images.shape[-2:]
     grid: Size = (math.ceil(height / block), math.ceil(width / block))
-    kept = torch.rand(count, *grid, generator=draws) > ratio
+    kept = rand(count, *grid, generator=draws) > ratio
     fine = kept.repeat_interleave(block, dim=1).repeat_interleave(block, dim=2)
     return fine[:, :height, :width].to(images.device)

@@ -12,12 +12,14 @@ from xdseg.adaptations.levels import at_level, level_weights, term_name
 from xdseg.adaptations.pseudo_labels import image_area
 from xdseg.segmenters.contract import Description
 from xdseg.settings.minent import MinEnt as Settings
+from xdseg.training.ranks import global_sum
 from xdseg.training.step import Step
 
 
 class MinEnt(Adaptation):
     """A term `entropy` of each level; no parameters of its own."""
 
+    divisible = True
     needs = Needs(target="images")
 
     def __init__(self, settings: Settings, description: Description) -> None:
@@ -37,4 +39,4 @@ class MinEnt(Adaptation):
 def mean_entropy(probabilities: Tensor, inside: Tensor) -> Tensor:
     """Mean over the pixels where (B, H, W) `inside` is True of the entropy of (B, K, H, W), in [0, 1]; 0 for none."""
     entropy = self_information(probabilities).sum(1)  # (B, H, W)
-    return (entropy * inside).sum() / inside.sum().clamp(min=1)
+    return (entropy * inside).sum() / global_sum(inside.sum()).clamp(min=1)

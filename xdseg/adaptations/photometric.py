@@ -6,6 +6,7 @@ factor and not a summand, and contrast keeps the mean; the blur's kernel ends at
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torchvision.transforms.v2 import functional
 from xdseg.data.augmentation import BLUR_REACH, uniform
 from xdseg.data.tensors import WHITE, denormalise, normalise
 from xdseg.settings.dacs import Views
+from xdseg.training.ranks import image_share
 
 OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 HUE = OPERATIONS.index("adjust_hue")  # the one whose amount is a shift around 0 instead of a factor around 1
@@ -43,10 +45,23 @@ def changed(images: Tensor, settings: Views, draws: torch.Generator) -> Tensor:
         return images
     pixels = denormalise(images).clamp(0, 1)
     if switches.jitter:
-        pixels = torch.stack([jittered(image, settings.jitter_strength, draws) for image in pixels])
+        strength, pixel = settings.jitter_strength, pixels[0, :, :1, :1]
+        pixels = _each(pixels, lambda image: jittered(image, strength, draws), lambda: jittered(pixel, strength, draws))
     if switches.blur:
-        pixels = torch.stack([blurred(image, settings.blur_sigma, draws) for image in pixels])
+        sigma = settings.blur_sigma
+        pixels = _each(pixels, lambda image: blurred(image, sigma, draws), lambda: uniform(*sigma, draws))
     return normalise(WHITE * pixels)
+
+
+def _each(pixels: Tensor, change: Callable[[Tensor], Tensor], skip: Callable[[], object]) -> Tensor:
+    """Every image changed; `skip` draws what other processes draw for the batch's other images."""
+    share = image_share(len(pixels))
+    for _ in range(share.first):
+        skip()
+    made = torch.stack([change(image) for image in pixels])
+    for _ in range(share.total - share.first - share.count):
+        skip()
+    return made
 
 
 def jittered(image: Tensor, strength: float, draws: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xdseg.adaptations.contract import PseudoLabels
 from xdseg.data.tensors import IGNORE, PADDING, normalise
+from xdseg.training.ranks import global_sum
 
 CLOSE = 0.005  # a third of one 8-bit level after normalisation, so that only padding itself is taken for padding
 
@@ -20,7 +21,8 @@ def threshold_weighted(probabilities: Tensor, images: Tensor, *, threshold: floa
     """Labels of (B, K, H, W) on normalised images (B, 3, H, W); the weight is one number over the whole batch."""
     confidence, labels = probabilities.max(1)  # (B, H, W)
     inside = image_area(images)
-    share = ((confidence >= threshold) & inside).sum() / inside.sum().clamp(min=1)
+    sure, pixels = ((confidence >= threshold) & inside).sum(), inside.sum()
+    share = global_sum(sure) / global_sum(pixels).clamp(min=1)
     return PseudoLabels(labels.masked_fill(~inside, IGNORE), share.expand(labels.shape))
 
 

@@ -14,6 +14,7 @@ from xdseg.data.order import Epochs, Order, Pick
 from xdseg.data.rare_classes import RareClasses
 from xdseg.errors import BadInput
 from xdseg.training.job import Split, TrainingJob
+from xdseg.training.ranks import places
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class Batch:
 
 
 class StepBatches(Dataset):
-    """Map from step to the batch of that step."""
+    """Map from step to the batch of that step; of several processes, to the images that are this one's."""
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
+        self.places = places(job.training.batch, rounds=job.training.accumulate)
         self.augmenter = Augmenter(job.augmentation, ignore_index=job.ignore_index)
         self.source = _source_order(job)
         self.target = Epochs(job.seed, "target", _checked([job.target])) if job.target else None
@@ -90,9 +92,10 @@ class StepBatches(Dataset):
         return Batch(step, self._drawn(self.source, step), self._drawn(self.target, step) if self.target else None)
 
     def _drawn(self, order: Order, step: int) -> Unlabelled:
-        picks = order.picks(step, self.job.training.batch)
+        picks_of_all = order.picks(step, self.job.training.batch)
+        picks = [picks_of_all[place] for place in self.places]
         names = tuple(f"{pick.split.domain}/{pick.split.images.names[pick.number]}" for pick in picks)
-        draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in range(len(picks))]
+        draws = [Draw(self.job.seed, f"{order.role}/{place}", step) for place in self.places]
         if picks[0].split.labels is None:
             images = [self._unlabelled(pick, draw) for pick, draw in zip(picks, draws, strict=True)]
             return Unlabelled(_stacked(images, names), names)

@@ -127,6 +127,7 @@ class Segmenter(nn.Module, ABC):
     """A network. Built as `Class(settings, classes)`, with all initial draws from torch's global generator."""
 
     layers: int = 0  # numbered blocks of the encoder, over which `recipe.layer_decay` falls; 0: no decay by layer
+    divisible: bool = False  # whether processes can share its batch: losses and draws are by xdseg.training.ranks
 
     @abstractmethod
     def describe(self) -> Description:

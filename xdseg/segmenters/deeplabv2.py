@@ -64,6 +64,8 @@ class DeepLabV2Prediction(DensePrediction):
 class DeepLabV2(Segmenter):
     """The network; `head` and `auxiliary` take the head's learning rate."""
 
+    divisible = True
+
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings, self.classes = settings, tuple(classes)

@@ -17,6 +17,7 @@ from xdseg.segmenters.contract import Description, Features, MapSpec, Segmenter,
 from xdseg.segmenters.dense import DensePrediction
 from xdseg.segmenters.encoders import fill
 from xdseg.settings.segmenters import DeepLabV3Plus as Settings
+from xdseg.training.ranks import whole
 
 LEVELS = 5  # halvings in the encoder; the decoder reads two of its maps
 FINE_LEVEL, FINE_STRIDE = 2, 4
@@ -25,6 +26,8 @@ MAPS = {"fine": FINE_LEVEL, "deep": LEVELS}
 
 class DeepLabV3Plus(Segmenter):
     """The network; `head` and `decoder` take the head's learning rate."""
+
+    divisible = True
 
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class DeepLabV3Plus(Segmenter):
 
     def encode(self, images: Tensor, *, stream: torch.Generator | None = None, steer: Steer | None = None) -> Features:
         """The stride-4 and the deepest map. Raises BadInput for one image in training, which batch norm cannot take."""
-        if self.training and len(images) == 1:
+        if self.training and len(images) == 1 and whole(1) == 1:
             raise BadInput(
                 "deeplabv3plus: batch norm needs 2 images per round; raise training.batch or lower accumulate"
             )

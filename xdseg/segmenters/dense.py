@@ -8,6 +8,7 @@ from torch import Tensor
 from xdseg.data.tensors import IGNORE
 from xdseg.segmenters.contract import Prediction, Size
 from xdseg.settings.dense import MeanOver
+from xdseg.training.ranks import global_sum, whole
 
 
 def pixel_loss(
@@ -17,13 +18,14 @@ def pixel_loss(
 
     With `mean_over` "all" over the number of all pixels: the fewer of a batch are labelled, the less it counts.
     The divisor does not contain the weights: a weight says how much a pixel counts, so halving all halves the loss.
+    It counts pixels over all processes that share the batch.
     """
     entropy = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORE)  # (B, H, W), 0 where ignored
     if weights is not None:
         entropy = entropy * weights
     if mean_over == "all":
-        return entropy.sum() / labels.numel()
-    return entropy.sum() / (labels != IGNORE).sum().clamp(min=1)
+        return entropy.sum() / (whole(len(labels)) * labels[0].numel())
+    return entropy.sum() / global_sum((labels != IGNORE).sum()).clamp(min=1)
 
 
 @dataclass(frozen=True)

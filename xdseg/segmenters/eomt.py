@@ -28,6 +28,7 @@ from xdseg.segmenters.steering import INPUT
 from xdseg.segmenters.vit import Tokens
 from xdseg.segmenters.vit_steering import Guided, patch_bias, query_steering, with_mask
 from xdseg.settings.eomt import EoMT as Settings
+from xdseg.training import ranks
 
 PATCHES, PREFIX, ROPE = "patches", "prefix", "rope"
 MOSTLY = 0.5  # share of masked queries from which a network without gradient masks all
@@ -35,6 +36,8 @@ MOSTLY = 0.5  # share of masked queries from which a network without gradient ma
 
 class EoMT(Segmenter):
     """The network; all but `encoder` takes the head's learning rate."""
+
+    divisible = True
 
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
@@ -113,7 +116,7 @@ class EoMT(Segmenter):
         resized = F.interpolate(logits.detach().float(), tokens.grid, mode="bilinear", align_corners=False)
         seen = resized.flatten(2) > 0  # (B, Q, h w)
         if supervised:
-            spared = torch.rand(seen.shape[:2], device=seen.device) >= self.mask_probabilities[number]
+            spared = ranks.rand(*seen.shape[:2], device=seen.device) >= self.mask_probabilities[number]
             seen |= spared[..., None]
         batch, length = tokens.x.shape[:2]
         mask = torch.ones(batch, 1, length, length, dtype=torch.bool, device=seen.device)

@@ -37,6 +37,8 @@ ENDS = (1 / 3, 1 / 2, 2 / 3, 1)  # of the encoder, where the neck reads
 class Foundation(Segmenter):
     """The network; all but `encoder` takes the head's learning rate."""
 
+    divisible = True
+
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings, self.classes = settings, tuple(classes)

@@ -21,6 +21,7 @@ from torch import Tensor
 from xdseg.segmenters.matching import Pairs, labelled, match
 from xdseg.segmenters.points import corners, pixel_weights, sample, uncertain_points
 from xdseg.settings.mask_loss import SetLoss
+from xdseg.training.ranks import global_sum
 
 
 @torch.compiler.disable
@@ -74,7 +75,7 @@ class MeanWeights:
 
     classes: Tensor
     images: Tensor
-    masks: Tensor  # number of masks in the batch, at least 1
+    masks: Tensor  # number of masks in the batch, over all processes, at least 1
 
 
 def mean_weights(labels: Tensor, weights: Tensor, classes: int) -> MeanWeights:
@@ -84,7 +85,7 @@ def mean_weights(labels: Tensor, weights: Tensor, classes: int) -> MeanWeights:
     counts = weights.new_zeros(shape).scatter_add_(1, ids, torch.ones_like(ids, dtype=weights.dtype))[:, :-1]
     sums = weights.new_zeros(shape).scatter_add_(1, ids, weights.flatten(1))[:, :-1]
     overall = sums.sum(1) / counts.sum(1).clamp(min=1)
-    return MeanWeights(sums / counts.clamp(min=1), overall, (counts > 0).sum().clamp(min=1))
+    return MeanWeights(sums / counts.clamp(min=1), overall, global_sum((counts > 0).sum()).clamp(min=1))
 
 
 def class_loss(scores: Tensor, pairs: Pairs, labels: Tensor, means: MeanWeights, settings: SetLoss) -> Tensor:
@@ -96,7 +97,7 @@ def class_loss(scores: Tensor, pairs: Pairs, labels: Tensor, means: MeanWeights,
     factors[pairs.images, pairs.queries] = means.classes[pairs.images, pairs.classes]
     entropy = F.cross_entropy(scores.transpose(1, 2), truth, reduction="none")  # (B, Q)
     shares = torch.where(truth == none, settings.no_object, 1.0) * labelled(labels)[:, None]
-    return (entropy * factors * shares).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
+    return (entropy * factors * shares).sum() / global_sum(shares.sum()).clamp(min=torch.finfo(shares.dtype).tiny)
 
 
 def mask_losses(

@@ -26,6 +26,7 @@ FIRST_MAP = 2  # the encoder's outputs begin with the image and an empty map
 class MiTSegmenter(Segmenter):
     """Encoder and maps; a subclass sets `head`, which turns the four maps into logits (B, K, H / 4, W / 4)."""
 
+    divisible = True
     head: nn.Module
 
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:

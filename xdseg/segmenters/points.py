@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xdseg.data.tensors import IGNORE
 from xdseg.settings.mask_loss import SetLoss
+from xdseg.training.ranks import Share, rand, row_share
 
 
 def sample(maps: Tensor, points: Tensor) -> Tensor:
@@ -58,17 +59,18 @@ def pixel_weights(weights: Tensor, points: Tensor, images: Tensor) -> Tensor:
     return weights[images[:, None], y.clamp(max=height - 1), x.clamp(max=width - 1)]
 
 
-def draw(rows: int, number: int, *, stream: torch.Generator) -> Tensor:
-    """(rows, number, 2), uniform in [0, 1), on the stream's device."""
-    return torch.rand(rows, number, 2, generator=stream, device=stream.device)
+def draw(rows: int, number: int, *, stream: torch.Generator, share: Share | None = None) -> Tensor:
+    """(rows, number, 2), uniform in [0, 1), on the stream's device; a row per image, or `share` of other rows."""
+    return rand(rows, number, 2, generator=stream, device=stream.device, share=share)
 
 
 @torch.no_grad()
 def uncertain_points(logits: Tensor, settings: SetLoss, *, stream: torch.Generator) -> Tensor:
     """Points (M, N, 2) for mask logits (M, h, w): most where the mask is least certain, the rest anywhere."""
-    candidates = draw(len(logits), int(settings.points * settings.oversample), stream=stream)
+    masks = row_share(len(logits), logits.device)
+    candidates = draw(len(logits), int(settings.points * settings.oversample), stream=stream, share=masks)
     kept = int(settings.points * settings.importance)
     certainty = sample(logits[:, None], candidates)[:, 0].abs()
     best = certainty.topk(kept, dim=1, largest=False, sorted=False).indices
     chosen = candidates.gather(1, best[..., None].expand(-1, -1, 2))
-    return torch.cat([chosen, draw(len(logits), settings.points - kept, stream=stream)], dim=1)
+    return torch.cat([chosen, draw(len(logits), settings.points - kept, stream=stream, share=masks)], dim=1)

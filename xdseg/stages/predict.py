@@ -15,6 +15,7 @@ from xdseg.grid import expand
 from xdseg.process import now, run_lock
 from xdseg.records import check_named, read_json
 from xdseg.settings.training import Training
+from xdseg.training.cards import held
 from xdseg.workflow import cache_path
 
 PREDICTIONS = "predictions.zip"
@@ -32,7 +33,8 @@ def predict(receipt: Path, context: Context) -> None:
     with run_lock(run.folder):
         missing = [cell for cell in targets.values() if not _done(cell)]
         if missing:
-            _segment(run, missing)
+            with held(context.params.runtime):
+                _segment(run, missing)
         done = {target: read_json(cell.folder / RECEIPT) for target, cell in sorted(targets.items())}
         write_json(receipt, {"run": run.fingerprint, "targets": done})
 

@@ -1,5 +1,6 @@
 """`xdseg train RUN/run.json`: one training, from what its setting grants to weights and a receipt."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,17 @@ from xdseg.cells import Context, Run, find_run
 from xdseg.data.store import open_store
 from xdseg.errors import BadInput
 from xdseg.files import file_digest, write_json
-from xdseg.process import now, provenance, run_lock
+from xdseg.process import now, provenance
 from xdseg.records import check_named, read_json
+from xdseg.settings.runtime import Runtime
 from xdseg.settings.training import Augmentation, Training
+from xdseg.training.cards import held
 from xdseg.training.job import Split, TrainingJob
+from xdseg.training.processes import agreed, become_torchrun, first_holds, is_first, joined, started
 from xdseg.workflow import cache_path
 
 RECEIPT, WEIGHTS = "run.json", "weights.safetensors"
-RAN_ON = ("device", "precision", "torch", "scan")  # the last of a network with a selective scan alone
+RAN_ON = ("device", "precision", "torch", "scan", "processes")  # scan: of a selective one alone; processes: of several
 
 
 def train(receipt: Path, context: Context) -> None:
@@ -22,15 +26,29 @@ def train(receipt: Path, context: Context) -> None:
     run = find_run(context, receipt.parent)
     if receipt.name != RECEIPT:
         raise BadInput(f"{receipt}: a run's receipt is called {RECEIPT}")
-    with run_lock(run.folder):
-        if _done(run, receipt):
-            print(f"{run.name}: already trained", flush=True)
+    runtime = context.params.runtime
+    if started() or _done(run, receipt):  # torchrun's copies take the cards that are held for them
+        _train(run, receipt, runtime)
+        return
+    with held(runtime, cards=runtime.processes):
+        if runtime.processes > 1:
+            become_torchrun(runtime.processes, sys.argv[1:])
+        _train(run, receipt, runtime)
+
+
+def _train(run: Run, receipt: Path, runtime: Runtime) -> None:
+    """What this process does alone, or beside others that share its batches."""
+    with first_holds(run.folder), joined(runtime):
+        if agreed(_done(run, receipt)):
+            if is_first():
+                print(f"{run.name}: already trained", flush=True)
             return
         from xdseg.training.loop import train as run_training  # imports torch
 
         about = provenance() | {"started": now()}
-        result = run_training(make_job(run), run.folder, runtime=context.params.runtime, about=about)
-        write_json(receipt, make_receipt(run, result))
+        result = run_training(make_job(run), run.folder, runtime=runtime, about=about)
+        if is_first():
+            write_json(receipt, make_receipt(run, result))
 
 
 def _done(run: Run, receipt: Path) -> bool:

@@ -1,6 +1,7 @@
 """Forward pass of a whole method: supervised terms and those of its adaptations.
 
-The only module that DDP or compile may wrap: calling parts of it past the wrapper would train unsynchronised copies.
+The only module that compile may wrap: parts that are called past the wrapper would run as they are. Of several
+processes each has one, with its share of the images; what they owe each other is in `xdseg.training.ranks`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xdseg.segmenters.contract import Size
+from xdseg.training.ranks import rand
 
 LEAST = 1e-6  # need of a token, so that one image without any is hidden evenly
 
@@ -22,7 +23,7 @@ def token_grid(last: Tensor, cells: float) -> Size:
 
 def draw_mask(batch: int, grid: Size, *, ratio: float | Tensor, draws: torch.Generator) -> Tensor:
     """(batch, *grid) bool: every token is hidden with probability `ratio`, or its own of (batch, *grid)."""
-    return torch.rand(batch, *grid, generator=draws) >= ratio
+    return rand(batch, *grid, generator=draws) >= ratio
 
 
 def shares_of(need: Tensor, grid: Size, ratio: float) -> Tensor:

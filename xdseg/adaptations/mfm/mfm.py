@@ -39,6 +39,8 @@ Keeps = Mapping[str, Tensor]  # by place, (B, h, w) bool
 class Mfm(Adaptation):
     """The term on rebuilt features, and the rebuilder."""
 
+    divisible = True
+
     def __init__(self, settings: Settings, description: Description) -> None:
         super().__init__()
         self.settings = settings

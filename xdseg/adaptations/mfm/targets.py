@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xdseg.adaptations.mfm.masks import spread
 from xdseg.segmenters.contract import Size
+from xdseg.training.ranks import global_sum
 
 PATCH = 8  # side of a token's patch of pooled pixels
 COLOURS = 3
@@ -37,7 +38,7 @@ def hidden_error(made: Tensor, wanted: Tensor, keep: Tensor) -> Tensor:
     """Mean squared error of (B, C, h, w) over cells whose token is hidden; 0 if none is."""
     hidden = ~spread(keep, tuple(made.shape[-2:]))
     errors = (made.float() - wanted.float()).square().mean(1)  # (B, h, w)
-    return (errors * hidden).sum() / hidden.sum().clamp(min=1)
+    return (errors * hidden).sum() / global_sum(hidden.sum()).clamp(min=1)
 
 
 def map_error(made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], keep: Tensor) -> Tensor:

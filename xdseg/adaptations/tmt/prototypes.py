@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdseg.training.ranks import global_sum, mean_of_rows
+
 SOURCE, TARGET = 0, 1
 
 
@@ -33,8 +35,8 @@ class Prototypes(nn.Module):
         """Move towards the means of (B, D, h, w) by labels (B, h, w); what is no class is passed over."""
         for label in range(self.means.shape[1]):
             chosen = labels == label
-            if chosen.any():
-                mean = x.permute(0, 2, 3, 1)[chosen].mean(0)
+            if global_sum(chosen.sum()):
+                mean = mean_of_rows(x.permute(0, 2, 3, 1)[chosen])
                 old = self.means[domain, label]
                 self.means[domain, label] = old.lerp(mean, 1 - self.rate) if self.known[domain, label] else mean
                 self.known[domain, label] = True

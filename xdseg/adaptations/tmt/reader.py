@@ -16,6 +16,7 @@ from xdseg.adaptations.tmt.prototypes import Prototypes
 from xdseg.adaptations.tmt.reversal import reversed_gradient
 from xdseg.segmenters.contract import MapSpec
 from xdseg.settings.tmt import Acte
+from xdseg.training.ranks import global_sum, rand
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Reader(nn.Module):
         with torch.autocast(regions.mass.device.type, enabled=False):
             logits = self.discriminator(reversed_gradient(regions.features, reversal), draws=draws)
             losses = F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label), reduction="none")
-            return (regions.mass * losses).sum() / regions.mass.sum()
+            return (regions.mass * losses).sum() / global_sum(regions.mass.sum())
 
 
 class RegionDiscriminator(nn.Module):
@@ -100,6 +101,6 @@ class RegionDiscriminator(nn.Module):
         for layer in self.hidden:
             x = F.relu(layer(x))
             if draws is not None and self.dropout:
-                kept = torch.rand(x.shape, generator=draws) >= self.dropout
+                kept = rand(*x.shape, generator=draws) >= self.dropout
                 x = x * kept.to(x) / (1 - self.dropout)
         return self.answer(x)[..., 0]

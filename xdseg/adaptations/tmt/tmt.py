@@ -31,6 +31,7 @@ from xdseg.segmenters.dense import DensePrediction
 from xdseg.segmenters.parameters import parameter_groups
 from xdseg.settings.tmt import Tmt as Settings
 from xdseg.settings.training import Training
+from xdseg.training.ranks import global_sum, part
 from xdseg.training.step import Step
 
 GAMMAS = "guide.attention."  # prefix of their names
@@ -40,6 +41,7 @@ DOMAINS = {"source": 1.0, "target": 0.0}  # what the discriminator is to say
 class Tmt(Adaptation):
     """Terms `region`, `head` and, if wanted, `entropy`; the steer; and a map of need for others."""
 
+    divisible = True
     provides_need = True
 
     def __init__(self, settings: Settings, description: Description) -> None:
@@ -114,7 +116,7 @@ class Tmt(Adaptation):
         if settings.entropy_weight:
             need = self.need(step, "target")
             doubt = uncertainty(step.student("target").prediction.probabilities(tuple(need.shape[-2:])))
-            terms["entropy"] = settings.entropy_weight * (need * doubt).mean()
+            terms["entropy"] = settings.entropy_weight * part(len(need)) * (need * doubt).mean()
         return terms
 
     def region_loss(self, step: Step, reads: dict[str, list[Read]]) -> Tensor:
@@ -143,10 +145,11 @@ class Tmt(Adaptation):
         for view, label in DOMAINS.items():
             for read in reads[view]:
                 logits, mass = read.reader.verdict(read.regions), read.regions.mass
-                right.append((mass * ((logits > 0) == bool(label))).sum() / mass.sum() / len(reads[view]))
+                known = global_sum((mass * ((logits > 0) == bool(label))).sum()) / global_sum(mass.sum())
+                right.append(known / len(reads[view]))
                 if view == "target":
                     transfer = read.reader.transfer(read.regions.detached(), seen_from=SOURCE)
-                    spread.append(transfer.flatten(1).std(1, correction=0).mean())
+                    spread.append(global_sum(part(len(transfer)) * transfer.flatten(1).std(1, correction=0).mean()))
         return {"accuracy": torch.stack(right).sum() / len(DOMAINS), "spread": torch.stack(spread).mean()}
 
     def measures(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from xdseg.segmenters.dense import DensePrediction
 from xdseg.segmenters.mask_loss import mean_weights, paired_loss
 from xdseg.segmenters.mask_prediction import MaskPrediction
 from xdseg.segmenters.matching import Pairs, classes_present
+from xdseg.training.ranks import part
 
 
 def fixed_pairs(labels: Tensor, classes: int) -> Pairs:
@@ -48,5 +49,5 @@ class FixedPrediction(MaskPrediction):
         if self.regularisers:
             pixels = torch.ones(labels.shape, device=labels.device) if weights is None else weights.float()
             shares = mean_weights(labels, pixels, classes).images
-            terms |= {name: (values * shares).mean() for name, values in self.regularisers.items()}
+            terms |= {name: part(len(values)) * (values * shares).mean() for name, values in self.regularisers.items()}
         return terms

@@ -44,6 +44,7 @@ class TextQueries(Segmenter):
     A subclass adds its encoders, then calls `add_decoders`, and says what they see.
     """
 
+    divisible = True
     encoders: tuple[str, ...] = ("vlm.",)  # what begins the names of parameters that are no head's
 
     def __init__(self, settings: Settings, classes: Sequence[str], *, name: str) -> None:

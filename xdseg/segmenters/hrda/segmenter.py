@@ -43,7 +43,7 @@ class HRDA(Segmenter):
         super().__init__()
         self.settings, self.classes, inner = settings, tuple(classes), settings.inner
         self.inner: Segmenter = SEGMENTERS[inner.kind].load()(inner.settings, classes)
-        self.layers = self.inner.layers
+        self.layers, self.divisible = self.inner.layers, self.inner.divisible
         found, description = examine(self.inner, inner.kind), self.inner.describe()
         check_details(settings, found, multiple=description.multiple)
         self.unit, self.joint = crop_unit(settings, found), found.joint

@@ -32,6 +32,8 @@ SIDES = (4, 8, 16, 32)  # of patches that the strides of the maps are made of by
 class ViTMask2Former(Segmenter):
     """The network; all but `encoder` takes the head's learning rate."""
 
+    divisible = True
+
     def __init__(self, settings: Settings, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings, self.classes = settings, tuple(classes)

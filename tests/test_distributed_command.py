@@ -1,0 +1,79 @@
+"""`xdseg train` with several processes: through torchrun, as Snakemake's rule and as a person calls it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import small_config
+
+from xdseg.cells import Context, Run
+from xdseg.cli import main
+from xdseg.grid import expand
+from xdseg.params import parse
+from xdseg.workflow import cache_path
+
+TIMEOUT = 600  # three processes import torch
+
+
+def planned() -> tuple[dict, Run]:
+    """Settings whose every training has two processes, and the run of the grid whose source is a, with its cache."""
+    config = small_config(methods=["source-only"])
+    config["protocols"]["tiny"]["training"] |= {"precision": "fp32", "optimizer": "sgd", "steps": 3}
+    config["runtime"] |= {"device": "cpu", "processes": 2, "log_every": 1}
+    context = Context.of(parse(config))
+    run = next(cell.run for cell in expand(context).cells if cell.pair.source == ("a",))
+    for seen in run.sees:
+        assert main(["cache", cache_path(context, *seen)]) == 0
+    return config, run
+
+
+def command(*words: str) -> subprocess.CompletedProcess:
+    """A command in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", *words], env=environment, capture_output=True, text=True, timeout=TIMEOUT
+    )
+
+
+def curve(folder: Path) -> list[float]:
+    """Total losses of a run."""
+    return [sum(json.loads(line)["losses"].values()) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_the_run_that_the_grid_wants(project):
+    """Same fingerprint and, to float tolerance, same losses as one process; the receipt says how many there were."""
+    config, run = planned()
+    project.write(config)
+    done = command("xdseg.cli", "train", str(run.folder / "run.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("step 3/3") == 1, "one process speaks"
+    said, losses = json.loads((run.folder / "run.json").read_text()), curve(run.folder)
+    assert said["environment"]["processes"] == 2 and said["fingerprint"] == run.fingerprint
+    again = command("xdseg.cli", "train", str(run.folder / "run.json"))
+    assert again.returncode == 0 and again.stdout.count("already trained") == 1
+    run.folder.rename(run.folder.with_name("two"))
+    config["runtime"]["processes"] = 1
+    project.write(config)
+    assert main(["train", str(run.folder / "run.json")]) == 0
+    alone = json.loads((run.folder / "run.json").read_text())
+    assert "processes" not in alone["environment"] and alone["fingerprint"] == said["fingerprint"]
+    assert losses[0] == pytest.approx(curve(run.folder)[0], rel=1e-5)
+    assert losses == pytest.approx(curve(run.folder), rel=0.05), "two images in batch norm soon go ways of their own"
+
+
+@pytest.mark.slow
+def test_torchrun_by_hand_and_what_is_refused(project):
+    """torchrun directly trains the run as well; more processes than images end it, with the line that says so."""
+    config, run = planned()
+    project.write(config)
+    launch = ("torch.distributed.run", "--standalone", "--nproc-per-node")
+    receipt = ("-m", "xdseg.cli", "train", str(run.folder / "run.json"))
+    failed = command(*launch, "3", *receipt)
+    assert failed.returncode == 1 and not (run.folder / "run.json").exists()
+    assert "xdseg: runtime.processes: 3 are more than the 2 images of a round; set fewer" in failed.stderr
+    done = command(*launch, "2", *receipt)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((run.folder / "run.json").read_text())["environment"]["processes"] == 2
