@@ -24,7 +24,8 @@ from xdseg.tracking.wanted import BOARD, ROW, Wanted
 TABLE = "leaderboard.json"
 CELLS = "cells.csv"
 TABLES = ("leaderboard.csv", CELLS)  # also as tables that MLflow shows and `mlflow.load_table` reads
-TEXTS = ("index.html", "leaderboard.md", "leaderboard.csv", TABLE, CELLS, "gains.csv", "class_gains.csv", "costs.csv")
+PAGES = ("index.html", "leaderboard.md", "leaderboard.csv")
+TEXTS = (*PAGES, TABLE, CELLS, "gains.csv", "class_gains.csv", "image_gains.csv", "costs.csv")
 FIGURES = tuple(f"{name}.{suffix}" for name in ("heatmap", "gains", "ranks") for suffix in ("png", "svg"))
 FILES = (*TEXTS, "ranks.csv", "leaderboard.tex", *FIGURES)
 LINK = "board"  # a cell's tag `board.NAME` holds the content of the last board of that name that shows it
