@@ -126,4 +126,8 @@ def write_file_store(
 
 def open_store(index: Path) -> PixelStore:
     """The store behind an index, decoded or not; decoded pixels from the node's own disk where that was asked for."""
-    return FileStore(index) if "files" in PixelStore(index).contents else PixelStore(staged(index))
+    store = PixelStore(index)
+    if "files" in store.contents:
+        return FileStore(index)
+    copy = staged(index)
+    return store if copy == index else PixelStore(copy)
