@@ -311,9 +311,9 @@ def test_a_board_is_the_parent_of_its_rows(plan, fresh, capsys):
     }
     oracle = nested[f"oracle · toy {content}"].data
     assert oracle.metrics == {
-        "points/gain over floor": 12.01,
-        "points/gain over floor low": -2.32,
-        "points/gain over floor high": 26.34,
+        "gain/floor": 12.01,
+        "gain/floor low": -2.32,
+        "gain/floor high": 26.34,
         "resources/parameters_millions": 2.5,
     }
     assert oracle.tags["xdseg.floor"] == "source-only"

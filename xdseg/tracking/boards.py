@@ -149,11 +149,12 @@ def _row(
 ) -> Wanted:
     """One row of a board: its means, its gains over each peer with their intervals, and what a training took."""
     points = {key: said.get(key) for key in said if key == "miou" or key.startswith("iou_")}
+    gained: dict[str, object] = {}
     tags = {"board": board.tags["board"], "method": method, "mlflow.source.name": "xdseg publish"}
     tags |= {key: str(said[key]) for key in ("setting", "seeds", "origin") if said.get(key) is not None}
     for gain in gains:
         if gain.get("method") == method and (role := gain.get("role")):
-            points |= {f"gain over {role}{end}": gain.get(f"{end.strip() or 'gain'}") for end in ("", " low", " high")}
+            gained |= {role: gain.get("gain"), f"{role} low": gain.get("low"), f"{role} high": gain.get("high")}
             tags[f"xdseg.{role}"] = gain.get("against") or ""
     minutes = [n for cost in costs if cost.get("method") == method and (n := _number(cost.get(MINUTES))) is not None]
     spent = {MINUTES: sum(minutes) / len(minutes) if minutes else None}
@@ -166,7 +167,7 @@ def _row(
         name=f"{method} · {board.tags['board']} {short(board.key)}",
         tags=tags,
         params={key: tags[key] for key in ("method", "setting") if key in tags},  # axes of comparisons
-        metrics=_metrics(POINTS, points) | _metrics("resources", spent),
+        metrics=_metrics(POINTS, points) | _metrics("gain", gained) | _metrics("resources", spent),
         parent=board.key,
     )
 

@@ -137,7 +137,7 @@ class Mirror:
     def _contradicts(self, held: Held, wanted: Wanted) -> bool:
         if any(held.params.get(key, value) != value for key, value in wanted.params.items()):
             return True
-        if wanted.kind == CELL and not held.metrics.keys() <= wanted.metrics.keys():
+        if wanted.kind in (CELL, ROW) and not held.metrics.keys() <= wanted.metrics.keys():
             return True
         if wanted.inputs and not held.inputs <= {one.identity for one in wanted.inputs}:
             return True

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
-SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"} | {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"  # it says two lines of every run that ends on a server
+}
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # MLflow waits for minutes
 PROBE_SECONDS = 5
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # of databases that are reached directly

@@ -34,7 +34,7 @@ VIEWS = {
             ("board", "method", "setting", "seeds"),
             (
                 "points/miou",
-                *(f"points/gain over host{end}" for end in ("", " low", " high")),
+                *(f"gain/host{end}" for end in ("", " low", " high")),
                 "resources/train_minutes",
                 "resources/parameters_millions",
             ),
