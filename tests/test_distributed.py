@@ -338,5 +338,6 @@ def test_every_segmenter_divides(tmp_path, segmenter):
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("segmenter", ["toy", *NETWORKS])
 def test_every_method_divides(tmp_path, name, segmenter):
-    """Each adaptation on each network is the same in two processes, each with an uneven share."""
-    check_parity(tmp_path, job_of(tmp_path, segmenter, name, batch=3))
+    """Each adaptation on each network is the same in two processes of two and three images."""
+    # one image alone has a single cell per group in the coarsest map of 32 pixels, which torch's group norm refuses
+    check_parity(tmp_path, job_of(tmp_path, segmenter, name, batch=5))
