@@ -29,6 +29,7 @@ from xdseg.training.shared_norm import SharedBatchNorm, share_norms
 from xdseg.training.whole_draws import whole_draws
 
 STEPS = 3
+SURE = {"threshold": 0.5}  # a part of the pixels of untrained networks, and of each share another part
 OWN = [name for name in ADAPTATIONS if not ADAPTATIONS[name].build.startswith("plugin_example")]
 NETWORKS = [name for name in SEGMENTERS if not SEGMENTERS[name].build.startswith("plugin_example")]
 TIMEOUT = 240
@@ -125,10 +126,10 @@ def job_of(tmp_path, segmenter, *adaptations, **options):
 REPRESENTATIVE = {
     "dense, dropout, stochastic depth, batch norm": ("segformer", []),
     "set loss with matching and random points": ("eomt", []),
-    "pasting, jitter, teacher": ("deeplabv3plus", ["dacs"]),
+    "pasting, jitter, teacher": ("deeplabv3plus", [("dacs", SURE)]),
     "discriminators": ("deeplabv2", ["adversarial"]),
     "masked views": ("toy", ["masked-consistency"]),
-    "rebuilt maps": ("toy", ["dacs", "mfm"]),
+    "rebuilt maps": ("toy", [("dacs", SURE), "mfm"]),
     "regions": ("toy", ["tmt"]),
 }
 
@@ -143,7 +144,7 @@ def test_two_processes_equal_one(tmp_path, case):
 @pytest.mark.parametrize(("batch", "accumulate", "world"), [(5, 1, 2), (10, 2, 3)])
 def test_uneven_shares_equal_one_process(tmp_path, batch, accumulate, world):
     """Five images over two processes, and two rounds of five over three."""
-    check_parity(tmp_path, job_of(tmp_path, "toy", "dacs", batch=batch, accumulate=accumulate), world=world)
+    check_parity(tmp_path, job_of(tmp_path, "toy", ("dacs", SURE), batch=batch, accumulate=accumulate), world=world)
 
 
 VARIANTS = {
@@ -337,5 +338,6 @@ def test_every_segmenter_divides(tmp_path, segmenter):
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("segmenter", ["toy", *NETWORKS])
 def test_every_method_divides(tmp_path, name, segmenter):
-    """Each adaptation on each network is the same in two processes, each with an uneven share."""
-    check_parity(tmp_path, job_of(tmp_path, segmenter, name, batch=3))
+    """Each adaptation on each network is the same in two processes of two and three images."""
+    # one image alone has a single cell per group in the coarsest map of 32 pixels, which torch's group norm refuses
+    check_parity(tmp_path, job_of(tmp_path, segmenter, name, batch=5))
