@@ -104,13 +104,15 @@ def test_memory_counts_up_in_whole_gb(tmp_path):
 
 
 def test_nobody_holds_more_than_there_is(tmp_path):
-    """Ten runs of 10 GB on two cards of 24: four at a time at most, two to a card, and all come to their turn."""
+    """Ten runs of 10 GB on two cards of 24: four at a time, two to a card, no more, and all come to their turn."""
     log = tmp_path / "log"
 
     def main(number):
         with holding(tmp_path / "locks", 10) as (name,):
             _note(log, f"+ {name}")
-            time.sleep(0.1)
+            end = time.monotonic() + PATIENCE
+            while log.read_text().count("+") < 4 and time.monotonic() < end:
+                time.sleep(0.02)
             _note(log, f"- {name}")
 
     processes = [context.Process(target=partial(main, number)) for number in range(10)]

@@ -32,7 +32,7 @@ from xdseg.settings.evaluation import Scoring
 from xdseg.settings.suites import FolderSuite, GeneratedSuite, PublicSuite
 from xdseg.stages.board import board as board_stage
 from xdseg.stages.board import publish
-from xdseg.stages.predict import PREDICTIONS
+from xdseg.stages.predict import PREDICTIONS, RECEIPT
 from xdseg.stages.record import record as record_stage
 from xdseg.stages.score import score
 from xdseg.workflow import Plan
@@ -334,6 +334,8 @@ def _predict(made: Cell, data: Path) -> None:
     for label in labels[::2]:
         label[-1] = 1
     write_predictions(made.folder / PREDICTIONS, zip(names, labels, strict=True))
+    written = {"fingerprint": made.predict, "sha256": file_digest(made.folder / PREDICTIONS)}
+    write_json(made.folder / RECEIPT, target | written)
 
 
 def test_who_says_what_a_recording_is(project, data):
