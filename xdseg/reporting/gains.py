@@ -16,6 +16,7 @@ from xdseg.reporting.text import ARROW
 Pair = tuple[str, str]
 Values = Mapping[int, float | None]  # by seed, of the cells that the grid wants; None where one has no value
 Scored = Mapping[tuple[str, Pair], Values]  # by method and pair
+NAMED = 2  # cells whose absence a note names; of more it gives the number
 FEWEST_PAIRS = 2  # over which a gain is averaged; on one pair it is averaged over seeds
 
 
@@ -131,8 +132,14 @@ def _with_gap(gain: Gain, method: str, scored: Scored, about: About) -> Gain:
     own = gain if gain.against == floor else against(method, (floor, "floor"), gain.by_seed, scored)
     gap = against(ceiling, (floor, "floor"), gain.by_seed, scored)
     if own.lacking or gap.lacking:
-        return replace(gain, not_closed=f"gap lacks {'; '.join(own.lacking or gap.lacking)}")
+        return replace(gain, not_closed=f"gap lacks {_named(own.lacking or gap.lacking)}")
     if [*map(list, own.by_seed.values())] != [*map(list, gap.by_seed.values())]:
         return replace(gain, not_closed=f"{method} and {ceiling} have other seeds in common with {floor}")
     closed, reason = gap_closed(own.mean, gap.estimate)
     return replace(gain, closed=closed, not_closed=reason)
+
+
+def _named(cells: Sequence[str]) -> str:
+    """The first ones by name, the others by number."""
+    more = f"; and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
+    return "; ".join(cells[:NAMED]) + more
