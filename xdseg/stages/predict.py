@@ -15,12 +15,12 @@ from xdseg.grid import expand
 from xdseg.process import now, run_lock
 from xdseg.records import check_named, read_json
 from xdseg.settings.training import Training
+from xdseg.stages import train as training
 from xdseg.training.cards import held
 from xdseg.workflow import cache_path
 
 PREDICTIONS = "predictions.zip"
 RECEIPT = "predictions.json"  # of one target, beside its zip
-WEIGHTS, TRAINED = "weights.safetensors", "run.json"  # what training leaves: weights, and the receipt that names them
 
 
 def predict(receipt: Path, context: Context) -> None:
@@ -58,7 +58,8 @@ def _segment(run: Run, cells: list[Cell]) -> None:
     from xdseg.training import device as devices  # imports torch, which adopting does not need
     from xdseg.training.checkpoint import load_segmenter
 
-    check_named(run.folder / WEIGHTS, run.folder / TRAINED, key="weights", redo=f"{run.folder / TRAINED}")
+    trained = run.folder / training.RECEIPT
+    check_named(run.folder / training.WEIGHTS, trained, key="weights", redo=str(trained))
     params, classes = run.context.params, run.context.lock.classes
     kind, settings = params.component("segmenters", run.definition.segmenter)
     adaptations = [params.component("adaptations", name) for name in run.definition.adaptations]
