@@ -13,6 +13,7 @@ READY := $(VENV)/ready
 CORES ?= all
 ARGS ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 PORT ?= 5000
 
 export PATH := $(BIN):$(PATH)
@@ -48,7 +49,7 @@ plots: $(READY)
 	dvc plots diff $(ARGS) --html-template .dvc/tmp/page.html
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 # Mirrors first, so that the store's tables exist before two processes look at them; where a follower is at work it does
 # the mirroring. A team's server shows its own pages. Without its job runners the server is one process, not eight.
