@@ -904,7 +904,7 @@ def test_through_a_server_that_goes_and_comes_back(plan, fresh, tmp_path, monkey
         assert "answers again" in process.stdout.readline()
         wait_for(lambda: len(points(remote, "toy/m/a--b/s0-00000000")) == 6, remote)
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
         assert points(remote, "toy/m/a--b/s0-00000000") == expected(whole)
     finally:
         stop(server)
@@ -944,14 +944,15 @@ def stop(server: subprocess.Popen) -> None:
     """The server and its workers, which would outlive it."""
     if server.poll() is None:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=120)
 
 
 def wait_for(done, mirror: Mirror) -> None:
     """Until something is so in the store."""
-    for _ in range(240):
+    until = time.monotonic() + 300  # as long as a server may take to start
+    while time.monotonic() < until:
         mirror.forget()
         if done():
             return
         time.sleep(0.25)
-    raise AssertionError("not within a minute")
+    raise AssertionError("not within five minutes")
