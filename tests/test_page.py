@@ -560,7 +560,7 @@ def test_a_browser_opens_the_card(tmp_path):
     page(tmp_path)
     address = f"file://{tmp_path}/index.html#card=plain%2Fa--b"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run(["chromium", *options, "--dump-dom", address], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["chromium", *options, "--dump-dom", address], capture_output=True, text=True, timeout=300)
     opened = re.search(r"<dialog[^>]*open.*?</dialog>", done.stdout, re.DOTALL)
     assert opened and "a1" * 32 in opened[0] and ">70.00<" in opened[0]
 

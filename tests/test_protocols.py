@@ -141,7 +141,7 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
     files = [str(PAPER / f"{preset}.yaml"), "small.yaml"]
     command = [sys.executable, "-m", "xdseg.cli", *(f"--configfile={file}" for file in files), "prepare", "urban"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=120)
+    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
     snakemake = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--configfile", *files]
     done = subprocess.run(snakemake, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
