@@ -187,7 +187,7 @@ ADAPTED = {
     "gta_to_cityscapes": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
     "gta_to_cityscapes_dacs": ["dacs+mfm-deeplabv2"],
     "synthia_to_cityscapes_classic": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
-    "synthia_to_cityscapes_dacs": ["dacs-deeplabv2", "dacs+mfm-deeplabv2"],
+    "synthia_to_cityscapes_dacs": ["dacs+mfm-deeplabv2"],
     "gta_to_cityscapes_daformer": ["daformer", "mic+mfm"],
     "gta_to_cityscapes_hr": ["hrda", "mic-hrda+mfm"],
     "synthia_to_cityscapes": ["mic+mfm"],
