@@ -4,7 +4,7 @@ import pytest
 from test_board import CLASSES, build, cell, record
 
 from xdseg.reporting.cells_table import collect
-from xdseg.reporting.page_curves import charts
+from xdseg.reporting.page_curves import learning
 from xdseg.reporting.uninformative import accuracy, map_warnings
 
 
@@ -48,4 +48,4 @@ def test_board_warns(tmp_path):
 
 def test_measures_have_charts():
     """One per measure, behind those of the losses."""
-    assert [chart.term for chart in charts(cells_of(ab=curve(0.5, 0.9)))] == ["tmt/region", "tmt/accuracy"]
+    assert [chart.term for chart in learning(cells_of(ab=curve(0.5, 0.9)))[0].charts] == ["tmt/region", "tmt/accuracy"]
