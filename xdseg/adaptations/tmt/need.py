@@ -57,8 +57,8 @@ def shuffled(values: Tensor) -> Tensor:
 def standardised(need: Tensor, kind: str, *, floor: float = ROUNDING) -> Tensor:
     """A map (B, h, w), image by image: `zscore`, clipped to 2 deviations, `minmax` to [0, 1], or `none`.
 
-    A map without contrast is 0 everywhere; one whose deviation (`minmax`: range) is below `floor` is divided by that, so
-    that noise is not made as strong as a map that says something.
+    A map without contrast is 0 everywhere; one whose deviation (`minmax`: range) is below `floor` is divided by that,
+    so that noise is not made as strong as a map that says something.
     """
     if kind == "none":
         return need
