@@ -1,8 +1,8 @@
-"""Rows whose map of need says nothing: its discriminator knows the domain everywhere or nowhere, or all places look alike.
+"""Rows whose map of need says nothing: its discriminator knows the domain everywhere or nowhere, or places look alike.
 
 A discriminator that is nearly always right gives every region the same low transferability, one at chance the same high
-one; either way what is left of the map is its uncertainty. Where the need hardly differs from place to place, what leads
-attention is noise. Both are read from the curve that a record keeps.
+one; either way what is left of the map is its uncertainty. Where the need hardly differs from place to place, noise
+leads attention. Both are read from the curve that a record keeps.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ def map_warnings(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
         f"the end of training is above {MOST} or below {LEAST}: {{}}"
     )
     flat = (
-        f"the map of need hardly differs from place to place on {{}} of {{}} cells, its deviation at the end of training "
-        f"being below {FLAT}: {{}}"
+        f"the map of need hardly differs from place to place on {{}} of {{}} cells, its deviation at the end of "
+        f"training being below {FLAT}: {{}}"
     )
     found = _warnings(cells, ACCURACY, blind, lambda value: LEAST <= value <= MOST, "{:.2f}")
     return found + _warnings(cells, CONTRAST, flat, lambda value: value >= FLAT, "{:.1g}")
