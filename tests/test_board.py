@@ -397,6 +397,10 @@ def test_a_valid_record_is_loaded_whole(tmp_path):
         (lambda r: r["scores"]["iou"].update(vesel=0.5), "scores name 'vesel', which is no class"),
         (lambda r: r["scores"].update(confusion=[[1, 2], [3]]), "scores.confusion is not 2 x 2"),
         (lambda r: r["fingerprints"].update(score="abc"), "fingerprints.score: string should match"),
+        (
+            lambda r: r["environment"].update(libraries={"numpy": 2}),
+            "environment.libraries.numpy: input should be a valid",
+        ),
         (lambda r: r.update(source="drive"), "source: input should be a valid array"),
     ],
 )

@@ -24,7 +24,7 @@ LEAST_SPAN = 0.1  # points, of an axis on which all bars are 0
 INK, QUIET, BAND = "#1a1a1a", "#6b6b6b", "#e6e6e6"
 UP, DOWN = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion: apart for colour-blind readers, and in grey
 HALO = 2.0  # points of white around a number, which the dashed mean may cross
-ARROWS = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0, "color": "#3c3c3c"}  # of a band that is cut
+ARROWS = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0, "color": "#3c3c4a"}  # of a band that is cut
 ROOM = 0.17  # of a panel's width, at each end, for the numbers
 
 

@@ -13,7 +13,9 @@ from xdseg.reporting.ranks import CEILING, Ranks, Standing
 from xdseg.reporting.text import fixed
 
 LINE, BAR, GAP, TICK = 20, 11, 8, 5  # units of the picture: a label's line, a bar's, space beside a label, a tick
-AXIS, LETTER, MARGIN = 330, 7.4, 4  # the axis; a letter of a label, a wide one; around everything
+AXIS, HEAD, MARGIN = 330, 32, 6  # the axis; above it, for the ticks; around everything
+WIDE, LETTER = ("@%MWmw", 11), 6.5  # units of these letters, and of another one, in most fonts
+CAPITAL = 8.2
 TICKS = 12  # at most, beside the first
 NAMED = 12  # methods that a line of the table names; of more it gives the number
 
@@ -99,8 +101,8 @@ def picture(found: Ranks) -> Picture:
     """The picture of ranks that a board has."""
     methods = found.standings
     half = (len(methods) + 1) // 2
-    left = MARGIN + GAP + LETTER * max(len(_text(one)) for one in methods)
-    axis = MARGIN + BAR * len(found.groups) + 2 * LINE
+    left = MARGIN + GAP + max(_width(_text(one)) for one in methods)
+    axis = MARGIN + BAR * len(found.groups) + HEAD
     across = {one.method: left + AXIS * (one.mean_rank - 1) / (len(methods) - 1) for one in methods}
     labels = []
     for number, one in enumerate(methods):
@@ -122,6 +124,11 @@ def picture(found: Ranks) -> Picture:
             for number, group in enumerate(found.groups)
         ),
     )
+
+
+def _width(text: str) -> float:
+    """How long a label may get; the page's font is the reader's."""
+    return sum(WIDE[1] if one in WIDE[0] else CAPITAL if one.isupper() else LETTER for one in text)
 
 
 def _text(one: Standing) -> str:

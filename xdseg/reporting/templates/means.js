@@ -123,7 +123,7 @@ function update() {
 
 function share(some, all, name) {
   const plural = name.endsWith("s") ? `${name}es` : `${name}s`;
-  return some === all ? `all ${all === 1 ? name : `${all} ${plural}`}` : `${some} of ${all} ${plural}`;
+  return some === all ? (all === 1 ? `the ${name}` : `all ${all} ${plural}`) : `${some} of ${all} ${plural}`;
 }
 
 function tell(chosen) {
