@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from test_gains import ONE_PAIR, board
 from xdseg.reporting.cells_table import collect
 from xdseg.reporting.figures import DPI
 from xdseg.reporting.leaderboard import rank
-from xdseg.reporting.page_ranks import picture
+from xdseg.reporting.page_ranks import MOST_BARS, picture, ranks_section
 from xdseg.reporting.ranks import Ranks, ranks
 from xdseg.reporting.ranks_figure import AXIS, BEST, MARGIN, OTHER
 from xdseg.reporting.ranks_table import COLUMNS
@@ -175,6 +176,14 @@ def test_the_picture_on_the_page_is_to_scale():
     assert list(bar.places) == pytest.approx(starts[1:3], abs=0.1) and bar.y < y and not bar.best
     assert [label.anchor for label in drawn.labels] == ["end", "end", "start", "start"]
     assert all(0 < label.x < drawn.width and y < label.y < drawn.height for label in drawn.labels)
+
+
+def test_a_picture_of_too_many_bars_is_left_to_its_file():
+    """One bar more than the page draws: none of them, and how many there are; the table stays."""
+    found = standings(BY_HAND)
+    for number, drawn in ((MOST_BARS, True), (MOST_BARS + 1, False)):
+        section = ranks_section(replace(found, groups=found.groups * number))
+        assert bool(section["picture"]) == drawn and section["bars"] == number and len(section["lines"]) == 4
 
 
 def test_rows_that_tie_with_the_best_are_marked(tmp_path):

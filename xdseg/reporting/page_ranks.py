@@ -17,6 +17,7 @@ AXIS, HEAD, MARGIN = 330, 32, 6  # the axis; above it, for the ticks; around eve
 WIDE, LETTER = ("@%MWmw", 11), 6.5  # units of these letters, and of another one, in most fonts
 CAPITAL = 8.2
 TICKS = 12  # at most, beside the first
+MOST_BARS = 40  # of a picture on the page; one of more is in its files alone, where it may be as tall as it gets
 NAMED = 12  # methods that a line of the table names; of more it gives the number
 
 
@@ -84,7 +85,8 @@ def ranks_section(standing: Ranks) -> dict[str, Any]:
         "reason": "",
         "pairs": standing.pairs,
         "best": standing.best,
-        "picture": picture(standing),
+        "bars": len(standing.groups),
+        "picture": picture(standing) if len(standing.groups) <= MOST_BARS else None,
         "lines": [_line(one, len(standing.standings)) for one in standing.standings],
         "left_out": [(method, why) for method, (_, why) in standing.left_out.items()],
     }
