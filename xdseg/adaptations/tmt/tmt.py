@@ -11,7 +11,7 @@ region-wise adversarial training, with `acte.iterations: 0` patch-wise. A segmen
 alone.
 
 The setting decides what else trains: with `finetune` the target's labels, with `uda` the host's self-training. Source
-images pass even where `supervision: target` leaves their loss out: as far as the map, where that is enough.
+images pass even where `supervision: target` leaves their loss out: through the encoder alone, where that is enough.
 """
 
 import torch
