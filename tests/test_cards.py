@@ -16,7 +16,7 @@ from xdseg.settings.runtime import Runtime
 from xdseg.training.cards import VISIBLE, Card, find_cards, held, visible
 
 POLL = 0.02
-PATIENCE = 30
+PATIENCE = 120
 TWO = [Card("GPU-a", 24), Card("GPU-b", 24)]
 NOBODY = 65534
 context = multiprocessing.get_context("fork")

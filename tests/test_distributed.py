@@ -32,7 +32,7 @@ STEPS = 3
 SURE = {"threshold": 0.5}  # a part of the pixels of untrained networks, and of each share another part
 OWN = [name for name in ADAPTATIONS if not ADAPTATIONS[name].build.startswith("plugin_example")]
 NETWORKS = [name for name in SEGMENTERS if not SEGMENTERS[name].build.startswith("plugin_example")]
-TIMEOUT = 240
+TIMEOUT = 600
 
 
 @pytest.fixture(autouse=True)

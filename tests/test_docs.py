@@ -16,7 +16,7 @@ FILES = ("python", "yaml")
 ANYTHING = "…"  # in an expected line: whatever stands there
 MARK = "@@ block"
 COPIED = ("Snakefile", "params.yaml", "pipeline", "profiles", "pyproject.toml", "tests", "xdseg")
-TIMEOUT = 300
+TIMEOUT = 900
 
 
 @dataclass(frozen=True)

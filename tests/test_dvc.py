@@ -118,6 +118,14 @@ def test_every_suite_and_board_is_declared():
     )
 
 
+def test_no_ignored_file_is_in_git():
+    """A clone would have it and a copy committed anew would not: their locks would differ."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
+
+
 def test_nothing_is_cached_or_deleted_first():
     """Every output is small, in git, and survives a failure: `git status` never shows a deletion."""
     stages = declared()["stages"]

@@ -7,7 +7,7 @@ from mfm_runs import SURE, run_of, step_of, term_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from xdseg.adaptations.mfm.masks import merged
-from xdseg.adaptations.mfm.places import WHOLE
+from xdseg.adaptations.mfm.places import WHOLE, places
 from xdseg.data.loading import StepBatches
 from xdseg.errors import BadInput
 from xdseg.segmenters.contract import Features
@@ -15,15 +15,24 @@ from xdseg.training.loop import Run
 from xdseg.training.step import Step
 from xdseg.training.train_step import prepared
 
+EVERY_HOST = ["toy", "deeplabv3plus", "deeplabv2", "daformer", "hrda", "eomt"]
 
-@pytest.mark.parametrize("segmenter", ["toy", "deeplabv3plus", "daformer", "eomt"])
+
+@pytest.mark.parametrize("segmenter", EVERY_HOST)
 def test_nothing_hidden_is_the_hosts_loss(tmp_path, segmenter):
-    """At ratio 0 rebuilt features have the bits of the encoder's, and the term is the host's loss on the target."""
-    run = run_of(tmp_path, {"ratio": 0, "weight": 0.5}, segmenter=segmenter)
+    """At ratio 0 rebuilt features have the bits of the encoder's, and the term is the host's loss on the target.
+
+    Of every place that has a mask: HRDA's detail too.
+    """
+    run = run_of(tmp_path, {"ratio": 0, "weight": 0.5, "width": 32}, segmenter=segmenter)
     adaptation, step = run.module.adaptations["mfm"], step_of(run)
     features = step.features("target")
     rebuilt = adaptation.rebuilt(features, adaptation.masks(step, "target", features))
-    assert all(torch.equal(value, rebuilt.maps[name]) for name, value in features.maps.items())
+    before, after = (places(some, parts=True) for some in (features, rebuilt))
+    assert list(before) == list(after) == [WHOLE] + ["detail"] * (segmenter == "hrda")
+    for place, maps in before.items():
+        assert maps.keys() == after[place].keys()
+        assert all(torch.equal(value, after[place][name]) for name, value in maps.items()), place
     given = step.pseudo_labels()
     wanted = step.decode(features, "mfm/target").loss(given.labels, given.weights)
     found = adaptation.losses(step)
@@ -108,11 +117,11 @@ def test_gradient_reaches_the_encoder_both_ways(tmp_path):
         assert torch.autograd.grad(loss, weight, retain_graph=True)[0].any()
 
 
-@pytest.mark.parametrize("segmenter", ["toy", "deeplabv3plus"])
+@pytest.mark.parametrize("segmenter", EVERY_HOST)
 def test_nothing_remains_at_test_time(tmp_path, segmenter):
     """Saved keys, parameters and multiply-accumulates are the host's."""
     costs = []
-    for terms in ([SURE], [SURE, ("mfm", {})]):
+    for terms in ([SURE], [SURE, ("mfm", {"width": 32})]):
         job = tiny_jobs.make_job(tmp_path, segmenter=segmenter, adaptations=terms, target="images")
         module = Run(job, tmp_path / "run", tiny_jobs.CPU).module.eval()
         state = module.inference_state()

@@ -16,6 +16,7 @@ from xdseg.segmenters.foundation.text_queries import GRID, JOINT, TEXT
 from xdseg.segmenters.ladder.deformable_attention import DeformableAttention
 from xdseg.segmenters.mfuser.fusers import Projected, create_fuser
 from xdseg.segmenters.mfuser.segmenter import MFuser
+from xdseg.segmenters.mvfuser import MVFuser
 from xdseg.segmenters.scan import backends
 from xdseg.segmenters.vit import Tokens
 from xdseg.settings.mfuser import Fuser
@@ -352,12 +353,29 @@ def test_remainder_is_cut_or_padded():
         cut.encode(images(8, 32))
 
 
+@pytest.mark.parametrize("switch", ["double_dt_bias", "double_silu"])
+def test_co_adapters_and_enhancer_have_their_own_switches(switch):
+    """`fuser.…` is of the co-adapters only, `text.…` of the enhancer's only; what runs their scans is one choice."""
+
+    def found(**changes):
+        network = build(**changes)
+        fusers = [module for module in network.modules() if isinstance(module, MVFuser)]
+        own = network.context_decoder.layers[0].fuser
+        others = {getattr(one, switch) for one in fusers if one is not own}
+        return others, getattr(own, switch), {one.backend for one in fusers}
+
+    assert found() == ({True}, True, {"auto"})
+    assert found(fuser={switch: False, "backend": "chunked"}) == ({False}, True, {"chunked"})
+    assert found(text={switch: False}) == ({True}, False, {"auto"})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         *({"fuser": {"kind": kind, "heads": 4}} for kind in (*KINDS[1:], "none")),
         *({"fuser": {"scan": scan}} for scan in ("both", "none")),
         {"fuser": {"order": "vlm-first", "double_dt_bias": False, "double_silu": False}},
+        {"text": {"double_dt_bias": False, "double_silu": False}},
         *({"streams": streams} for streams in ("vfm", "vlm")),
         *({"streams": "vfm", "fuser": {"kind": kind, "heads": 4}} for kind in ("concat-attention", "none")),
         *({"text": {"enhancer": kind}} for kind in ("none", "mamba", "self-attention")),

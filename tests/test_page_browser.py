@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 from test_board import cell, entered, record
 
 from xdseg.reporting.about import About, Panel, Strips
 from xdseg.reporting.board import build_board
+from xdseg.reporting.front import front_html, read_board
 from xdseg.reporting.statistics.bootstrap import Replicates
 from xdseg.stages.front import front
 
@@ -69,7 +71,7 @@ def reports(tmp_path_factory) -> Path:
     ]
     expected = [cell(method, pair, setting=SETTINGS[method]) for method in MINUTES for pair in PAIRS]
     strip = folder / "strip.png"
-    Image.new("RGB", (24, 8), "teal").save(strip)
+    Image.new("P", (24, 8)).save(strip)
     panels = {("alpha", "a", "b", 0): Panel(strip, ("x", "y", "z"), (8, 8, 8))}
     about = About(peers={"alpha": {"host": "beta"}}, may_show=True, panels=panels, strips={"b": Strips(strip, strip)})
     drawn = {(m, "a", "b", 0): Replicates(30, "images", 30, "b", values) for m, values in DRAWN.items()}
@@ -93,7 +95,7 @@ def visit(browser, reports):
     """Opens a file of the reports; by the end there was no error, no dialog and no request but for files."""
     faults, contexts = [], []
 
-    def opened(name: str = "board/index.html", *, viewport: dict = DESK, scheme: str = "light"):
+    def opened(name: str | Path = "board/index.html", *, viewport: dict = DESK, scheme: str = "light"):
         contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
@@ -214,6 +216,71 @@ def test_the_line_of_costs_leaves_other_devices_out(visit):
     assert "alpha (55.00 % at 12,300,000)." in page.locator("#frontier").inner_text()
 
 
+def test_an_axis_has_marks_whatever_its_ends(visit):
+    """Also where no 1, 2 or 5 of a power of ten lies between them: from 3.44 / 1.2 to 3.94 * 1.2."""
+    page = visit()
+    assert page.evaluate("ticks(2.87, 4.73)") == [3, 3.5, 4, 4.5]
+    for low, high in ((1, 1.44), (0.0083, 0.0121), (0.5, 14), (1e6, 1.5e6), (5.1e7, 9.9e7), (1, 1e7)):
+        found = page.evaluate("ends => ticks(...ends)", [low, high])
+        assert len(found) >= 3 and low <= min(found) and max(found) <= high, (low, high)
+
+
+BOXES = """() => [...document.querySelectorAll('#pareto .name')].map((name) => {
+    const box = name.getBoundingClientRect();
+    return [name.textContent, box.left, box.right, box.top, box.bottom];
+})"""
+
+
+def test_points_are_named_and_a_phone_shows_them_all(visit):
+    """Names meet neither each other nor the edge; a tap or an arrow key tells one point."""
+    page = visit(viewport=PHONE)
+    page.locator("#choose summary").click()
+    page.locator("#pairs label").filter(has_text="c → a").click()
+    chart = page.locator("#pareto")
+    boxes = page.evaluate(BOXES)
+    assert {name for name, *_ in boxes} == {"alpha", "beta", "gamma"}
+    assert all(left >= 0 and right <= PHONE["width"] for _, left, right, _, _ in boxes)
+    for at, (_, left, right, top, bottom) in enumerate(boxes):
+        assert not any(left < r and x < right and top < b and t < bottom for _, x, r, t, b in boxes[at + 1 :])
+    assert chart.evaluate("chart => chart.scrollWidth <= chart.clientWidth"), "nothing lies beyond a sideways scroll"
+    chart.locator(".other").click()
+    assert page.locator("#pointed").inner_text() == "gamma: 45.00 % at 0.5, on another device: a faster one"
+    chart.press("ArrowRight")
+    assert page.locator("#pointed").inner_text() == "beta: 50.00 % at 1"
+    assert chart.locator(".pointed title").text_content() == "beta: 50.00 % at 1"
+
+
+def test_the_map_stands_by_what_it_shows(visit):
+    """On a->b beta has the best mIoU, alpha alone a gain; a reader of the screen hears both."""
+    page = visit()
+    first = page.locator("#map tbody tr:not([hidden]) th").first
+    page.locator("#map thead button[aria-label='sort by a → b']").click()
+    assert first.inner_text() == "beta"
+    page.locator("[data-show=g]").click()
+    assert first.inner_text() == "alpha"
+    page.locator("[data-show=m]").click()
+    assert first.inner_text() == "beta"
+    labels = [page.locator(f"[data-card='{name}/a--b']").get_attribute("aria-label") for name in ("alpha", "beta")]
+    assert labels == ["alpha, a → b: 50.00, gain −10.0", "beta, a → b: 60.00"]
+
+
+def test_an_address_that_is_none_opens_nothing(visit):
+    """Cut off within a letter: no error, no card."""
+    page = visit("board/index.html#card=%E0%A4%A")
+    assert names(page) and not page.locator("#card").is_visible()
+
+
+def test_paper_is_white_whatever_the_theme(visit):
+    """The dark theme, chosen by hand, is the screen's."""
+    page = visit(scheme="light")
+    ink = "getComputedStyle(document.body).color"
+    light = page.evaluate(ink)
+    page.locator("#theme").click()
+    assert page.evaluate(ink) != light
+    page.emulate_media(media="print")
+    assert page.evaluate(ink) == light
+
+
 def test_rows_that_were_made_otherwise_are_marked_and_the_legend_says_why(visit):
     """gamma: device; alpha: not committed; an entered row has its badge alone."""
     page = visit()
@@ -285,6 +352,13 @@ def test_nothing_serious_keeps_readers_out(visit, scheme, viewport):
     assert serious(page) == []
 
 
+def test_nothing_serious_keeps_readers_out_of_a_committed_page(visit):
+    """A real board of 20 pairs, with curves and a map of upright names."""
+    page = visit(ROOT / "reports/vessels/index.html")
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert serious(page) == []
+
+
 def serious(page) -> list[str]:
     """What axe finds of weight, with the first place of each."""
     found = axe.Axe().run(page).response["violations"]
@@ -326,3 +400,14 @@ def test_the_page_of_boards_leads_to_each(visit):
     assert page.locator("h1").inner_text() == "vessels"
     page.get_by_role("link", name="all boards").click()
     assert page.locator("h1").inner_text() == "Boards"
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_cards_of_real_boards_fit(visit, tmp_path, viewport):
+    """No number of a card lies beyond its edge; a desk shows every board's column of the table of methods."""
+    boards = [read_board(path.parent) for path in sorted((ROOT / "reports").glob("*/leaderboard.json"))]
+    (tmp_path / "index.html").write_text(front_html(boards))
+    page = visit(tmp_path / "index.html", viewport=viewport)
+    fits = "place => place.scrollWidth <= place.clientWidth"
+    assert all(part.evaluate(fits) for part in page.locator(".board .scroll").all())
+    assert viewport is PHONE or page.locator("#everywhere .scroll").evaluate(fits)

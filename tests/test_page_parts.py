@@ -9,11 +9,14 @@ from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell, by_method, collect
 from xdseg.reporting.leaderboard import rank
 from xdseg.reporting.page_costs import costs
-from xdseg.reporting.page_facets import LABELS, choices, facets
+from xdseg.reporting.page_curves import learning
+from xdseg.reporting.page_facets import LABELS, choices, common, facets
 from xdseg.reporting.page_map import classes_of
 from xdseg.reporting.page_marks import marks
 from xdseg.reporting.page_published import beside
 from xdseg.reporting.page_scores import page_pairs, values
+from xdseg.reporting.page_templates import coded
+from xdseg.reporting.text import escaped_note
 from xdseg.stages.traits import traits_of
 
 CLASSES = ("background", "vessel")
@@ -87,7 +90,18 @@ def test_facets_come_from_the_settings_else_from_the_records():
     assert found["theirs"]["origin"] == ("entered from predictions",) and found["theirs"]["kind"] == ("not known",)
     offered = {name: options for name, _, options in choices(list(found.values()))}
     assert "setting" not in offered, "all rows are of one setting"
+    assert common(list(found.values())) == [("setting", "source")], "which is said once of all rows"
     assert offered["adaptation"] == ["dacs", "mfm", "none", "not known"] and set(offered) < set(LABELS)
+
+
+def test_what_all_rows_share_is_said_unless_it_goes_without_saying():
+    """Several values are one answer; what is not known is none; made here by this workflow is no news."""
+    alike = {"pretraining": ("generated scenes",), "adaptation": ("dacs", "mfm"), "tuning": ("not known",)}
+    alike |= {"origin": ("this workflow",), "imported": ("nowhere: made here",), "reconstruction": ("no",)}
+    rows = [alike | {"setting": ("uda",), "kind": (kind,), "segmenter": (kind,)} for kind in ("a", "b")]
+    said = [("setting", "uda"), ("adaptation", "dacs, mfm"), ("starts from", "generated scenes")]
+    assert common(rows) == [*said, ("reconstruction", "no")]
+    assert common([row | {"imported": ("lab A",)} for row in rows])[-1] == ("imported from", "lab A")
 
 
 def test_imported_rows_can_be_chosen_by_who_made_them():
@@ -199,3 +213,54 @@ def test_a_published_mean_is_beside_the_mean_of_the_same_targets():
 def test_no_board_of_other_domains_has_published_numbers():
     """The toy's domains are in no paper."""
     assert beside(rank(collected(record("dacs", "a->b", 0.5)), CLASSES)) == []
+
+
+def test_names_in_backticks_are_code_and_nothing_else_is_markup():
+    """On the page and in Markdown; a backtick without its partner is one."""
+    text = "as in `a<b>`; <i> & *it*"
+    assert coded(text) == "as in <code>a&lt;b&gt;</code>; &lt;i&gt; &amp; *it*"
+    assert escaped_note(text) == r"as in `a<b>`; \<i\> & \*it\*"
+    assert coded("one ` <i>") == "one ` &lt;i&gt;" and escaped_note("one ` *") == r"one \` \*"
+
+
+def runs(*terms: dict[str, list[float]], method: str = "m") -> list[TableCell]:
+    """Cells of one run each, with these losses at steps 1, 2, …."""
+    records = []
+    for number, losses in enumerate(terms):
+        one = record(method, f"{chr(ord('a') + number)}->z", 0.5)
+        steps = list(range(1, 1 + len(next(iter(losses.values())))))
+        curve = {"step": steps, "lr": steps, "losses": losses}
+        prints = dict.fromkeys(("train", "predict", "score"), f"{number:064x}")
+        records.append(one | {"curve": curve, "fingerprints": prints, "run": None})
+    return collected(*records)
+
+
+def test_lines_are_told_apart_within_a_method():
+    """Ten runs have ten numbers, whatever other methods have; all charts of a method number them alike."""
+    cells = [*runs({"t/other": [1.0]}, method="a"), *runs(*[{"t/x": [1.0, 2.0], "t/y": [2.0, 1.0]}] * 10)]
+    one, other = learning(cells)
+    assert (one.method, one.runs) == ("a", ["a → z"])
+    assert other.runs == [f"{source} → z" for source in "abcdefghij"]
+    assert [[line.colour for line in chart.lines] for chart in other.charts] == [list(range(10))] * 2
+
+
+def test_a_term_that_stays_at_0_is_named_and_not_drawn():
+    """Below a millionth in every run; one value of one run brings it back."""
+    (found,) = learning(runs({"t/x": [1.0, 2.0], "t/none": [0.0, 9e-7]}, {"t/x": [1.0, 2.0], "t/none": [-5e-7, 0.0]}))
+    assert [chart.term for chart in found.charts] == ["t/x"] and found.still == ["t/none"]
+    (found,) = learning(runs({"t/x": [1.0, 2.0], "t/none": [0.0, 2e-6]}, {"t/x": [1.0, 2.0], "t/none": [0.0, 0.0]}))
+    assert [chart.term for chart in found.charts] == ["t/none", "t/x"] and found.still == []
+
+
+def test_numbers_beside_an_axis_have_room():
+    """Three digits where they fit in six characters, else two and an exponent."""
+    (found,) = learning(
+        runs({"t/a": [0.00164, 0.0], "t/b": [12345.0, 0.0], "t/c": [0.5, -0.5], "t/d": [123456.0, 0.0]})
+    )
+    ticks = {chart.term: [text for _, text in chart.ticks] for chart in found.charts}
+    assert ticks == {
+        "t/a": ["1.6e-3", "8.2e-4", "0"],
+        "t/b": ["12345", "6172", "0"],
+        "t/c": ["0.5", "0", "-0.5"],
+        "t/d": ["1.2e5", "61728", "0"],
+    }

@@ -20,6 +20,10 @@ from xdseg.merging import merge
 from xdseg.params import data_root, parse, read_yaml
 
 PAPER = ROOT / "pipeline/presets/paper"
+THIRTEEN = {  # overlay: the preset that it is laid over
+    "subset_13": "synthia_to_cityscapes",
+    **{f"subset_13_{name}": f"synthia_to_cityscapes_{name}" for name in ("classic", "dacs", "hr")},
+}
 SUITES, METHODS = (read_yaml(ROOT / "params.yaml")[key] for key in ("suites", "methods"))
 # preset: sources and targets with the splits that train, adapt and test; runs; cells
 EXPECTED = {
@@ -29,6 +33,8 @@ EXPECTED = {
     "gta_to_cityscapes_hr": ({"gta5": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
     "synthia_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 24, 24),
     "synthia_to_cityscapes_hr": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 18, 18),
+    "synthia_to_cityscapes_classic": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
+    "synthia_to_cityscapes_dacs": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 5, 5),
     "synthia16_to_cityscapes": ({"synthia": {"full"}, "cityscapes": {"train", "val"}}, 12, 12),
     "cityscapes_to_acdc": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 24, 24),
     "cityscapes_to_acdc_hr": ({"cityscapes": {"train"}, "acdc": {"train", "val"}}, 18, 18),
@@ -114,8 +120,7 @@ def locked(config: dict) -> Context:
 
 def test_every_preset_is_expected():
     """A new preset comes with what it must resolve to."""
-    overlays = {"subset_13"}
-    assert {path.stem for path in PAPER.glob("*.yaml")} == EXPECTED.keys() | overlays
+    assert {path.stem for path in PAPER.glob("*.yaml")} == EXPECTED.keys() | THIRTEEN.keys()
 
 
 @pytest.mark.parametrize("preset", EXPECTED)
@@ -141,7 +146,7 @@ def trained(preset: str, public: dict, project: Path, *, methods: list[str], cha
     files = [str(PAPER / f"{preset}.yaml"), "small.yaml"]
     command = [sys.executable, "-m", "xdseg.cli", *(f"--configfile={file}" for file in files), "prepare", "urban"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=120)
+    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
     snakemake = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--configfile", *files]
     done = subprocess.run(snakemake, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -181,6 +186,8 @@ def test_gta_to_three_targets_trains_predicts_and_scores(public, tmp_path):
 ADAPTED = {
     "gta_to_cityscapes": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
     "gta_to_cityscapes_dacs": ["dacs+mfm-deeplabv2"],
+    "synthia_to_cityscapes_classic": ["adaptsegnet-deeplabv2", "advent-deeplabv2", "minent-deeplabv2"],
+    "synthia_to_cityscapes_dacs": ["dacs+mfm-deeplabv2"],
     "gta_to_cityscapes_daformer": ["daformer", "mic+mfm"],
     "gta_to_cityscapes_hr": ["hrda", "mic-hrda+mfm"],
     "synthia_to_cityscapes": ["mic+mfm"],
@@ -201,10 +208,11 @@ def test_presets_of_adaptation_train_predict_and_score(preset, public, tmp_path)
     """
     high, methods = preset.endswith("_hr"), ADAPTED[preset]
     small = {"training": {"steps": 2, "precision": "bf16"}, "inference": {"size": [128, 256]}}
-    small["augmentation"] = {"crop": [128, 256] if preset == "gta_to_cityscapes" else 256 if high else 128}
+    whole = preset in ("gta_to_cityscapes", "synthia_to_cityscapes_classic")
+    small["augmentation"] = {"crop": [128, 256] if whole else 256 if high else 128}
     if high:
         small["inference"] = {"size": [256, 512], "window": 256, "stride": 128}
-    if preset == "gta_to_cityscapes_dacs":
+    if preset.endswith("_dacs"):
         small["scoring"] = {"truth": [128, 256]}
     changes = {"protocols": {preset.replace("_", "-"): small}, "runtime": {"log_every": 1}}
     changes["segmenters"] = {"hrda": {"detail": 128, "detail_stride": 64}}
@@ -271,11 +279,13 @@ def test_another_label_map_is_scored_without_inference(public):
     assert all(a[pair].predict == b[pair].predict for pair in a)
 
 
-def test_a_subset_is_scored_without_inference(public):
-    """Thirteen classes instead of sixteen: the same predictions, another score."""
-    config = settings("synthia_to_cityscapes", public)
+@pytest.mark.parametrize("overlay", THIRTEEN)
+def test_a_subset_is_scored_without_inference(overlay, public):
+    """Thirteen classes instead of sixteen: the same predictions, another score, on a board of its own."""
+    config = settings(THIRTEEN[overlay], public)
     sixteen = expand(locked(config)).cells
-    config = merge(config, read_yaml(PAPER / "subset_13.yaml"))
+    board, config = config["grid"]["board"], merge(config, read_yaml(PAPER / f"{overlay}.yaml"))
+    assert config["grid"]["board"] == f"{board}_13"
     thirteen = expand(Context.of(parse(config))).cells
     assert [cell.predict for cell in sixteen] == [cell.predict for cell in thirteen]
     assert not {cell.score for cell in sixteen} & {cell.score for cell in thirteen}

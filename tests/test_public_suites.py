@@ -513,7 +513,7 @@ def test_snakemake_says_it_in_a_line(urban, prepared):
         assert main(["prepare", SUITE]) == 0
         urban.change(grid={"pairs": ["cityscapes->gta5"]})
     command = [str(Path(sys.executable).with_name("snakemake")), "-n"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     expected = "val of gta5 is not locked yet" if prepared else "no lock"
     lines = (done.stdout + done.stderr).strip().splitlines()

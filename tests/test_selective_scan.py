@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from mambapy.pscan import pscan
 
 from xdseg.errors import BadInput
 from xdseg.segmenters.scan import api, backends
@@ -195,7 +196,6 @@ def test_gradient_of_the_last_state_alone(form):
 @pytest.mark.parametrize("length", [16, 333])
 def test_equals_the_scan_of_mambapy(form, length):
     """Outputs and gradients of mambapy 1.2's parallel scan, in single precision."""
-    pscan = pytest.importorskip("mambapy.pscan").pscan
     given = draw(length, 16, dtype=torch.float32, options=("D",))
 
     def theirs(given):

@@ -242,7 +242,7 @@ def test_watch_until_interrupted(plan):
     while child.stdout.readline() != "6 cells: 6 done, 0 running, 0 failed, 0 missing\n":
         assert child.poll() is None
     child.send_signal(signal.SIGINT)
-    rest = child.communicate(timeout=60)[0]
+    rest = child.communicate(timeout=300)[0]
     assert child.returncode == 0 and "\033" not in rest
 
 

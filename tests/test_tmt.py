@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from xdseg.adaptations.mfm.masks import shares_of
 from xdseg.adaptations.tmt.attention import Attention, at_grid, highest
 from xdseg.adaptations.tmt.prototypes import SOURCE, TARGET, Prototypes
-from xdseg.adaptations.tmt.tmt import Tmt
+from xdseg.adaptations.tmt.tmt import Tmt, deviation
 from xdseg.data.loading import StepBatches
 from xdseg.errors import BadInput
 from xdseg.registry import ADAPTATIONS
@@ -382,7 +382,7 @@ def test_switches_train_and_predict(tmp_path, segmenter, extra, changes):
         run.optimisers.set_rates(index)
         losses = run.update(batches[index])
         assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
-    assert run.module.measures().keys() <= {"tmt/accuracy", "tmt/spread", "tmt/gamma"}
+    assert run.module.measures().keys() <= {"tmt/accuracy", "tmt/spread", "tmt/contrast", "tmt/gamma"}
     folder, run.seconds = tmp_path / "run", 1.0
     folder.mkdir(parents=True, exist_ok=True)
     run.finish({})
@@ -432,21 +432,30 @@ def test_curve_tells_what_the_map_is_worth(tmp_path):
     job = tiny_jobs.make_job(tmp_path, adaptations=[("tmt", values())], target="images", steps=4)
     fit(job, tmp_path / "run")
     points = [json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
-    assert all(set(point["measures"]) == {"tmt/accuracy", "tmt/spread", "tmt/gamma"} for point in points)
+    assert all(
+        set(point["measures"]) == {"tmt/accuracy", "tmt/spread", "tmt/contrast", "tmt/gamma"} for point in points
+    )
     assert all(0 <= point["measures"]["tmt/accuracy"] <= 1 for point in points)
     columns = read_curve(tmp_path / "run" / "curve.jsonl")
     assert columns["measures"]["tmt/spread"] == [point["measures"]["tmt/spread"] for point in points]
 
 
 def test_measures_by_hand(tmp_path):
-    """A discriminator that says "source" of everything is right for half of it, and T has no spread."""
+    """A discriminator that says "source" of everything is right for half of it, and T has no spread.
+
+    Contrast by hand: 0, 1/2, 1/2, 0 deviates by 1/4, an even map by 0; their mean is 1/8.
+    """
     run = run_of(tmp_path)
     part = run.module.adaptations["tmt"]
     for reader in part.guide.readers.values():
         torch.nn.init.zeros_(reader.discriminator.answer.weight)
         torch.nn.init.constant_(reader.discriminator.answer.bias, 2.0)
     run.module(StepBatches(run.job)[0])
-    assert part.measures() == {"accuracy": pytest.approx(0.5), "spread": pytest.approx(0, abs=1e-6), "gamma": 0}
+    found = part.measures()
+    none = pytest.approx(0, abs=1e-6)  # crops of 32 pixels are one region
+    assert found == {"accuracy": pytest.approx(0.5), "spread": none, "contrast": none, "gamma": 0}
+    dense = torch.tensor([[[0.0, 0.5], [0.5, 0.0]], [[0.25, 0.25], [0.25, 0.25]]])
+    assert deviation(dense) == pytest.approx(1 / 8)
 
 
 def test_need_is_for_others_too(tmp_path):
@@ -511,15 +520,15 @@ def test_masked_modeling_by_need(tmp_path):
         )
 
 
-def test_gammas_have_a_rate_of_their_own(tmp_path):
-    """The heads' times its factor, undecayed; nothing else changes."""
-    run = run_of(tmp_path, tma={"lr_factor": 10})
+def test_gammas_and_acte_have_rates_of_their_own(tmp_path):
+    """The heads' times a factor each; gammas are undecayed."""
+    run = run_of(tmp_path, tma={"lr_factor": 10}, acte={"lr_factor": 0.5})
     part = run.module.adaptations["tmt"]
     groups = part.parameter_groups(run.job.training)
     rates = {id(p): (round(group["lr"], 9), group["weight_decay"]) for group in groups for p in group["params"]}
     assert len(rates) == len(list(part.parameters()))
     assert {rates[id(p)] for p in part.guide.attention.gammas.values()} == {(0.1, 0)}
-    assert {rates[id(p)][0] for p in part.guide.readers.parameters()} == {0.01}
+    assert {rates[id(p)][0] for p in part.guide.readers.parameters()} == {0.005}
 
 
 def test_any_image_is_segmented_as_it_was_scored(project):

@@ -180,6 +180,11 @@ def test_standardised_by_hand():
     assert standardised(need, "minmax")[1].flatten().tolist() == [1] * 5 + [0] * 5
     assert torch.equal(standardised(need, "none"), need)
     assert not standardised(torch.full((1, 3, 3), 0.7), "zscore").any()
+    faint = 0.5 + 0.001 * torch.tensor([1.0, -1, 1, -1]).view(1, 2, 2)  # a tenth of what is stretched to 1
+    assert standardised(faint, "zscore", floor=0.01).flatten().tolist() == pytest.approx(
+        [0.1, -0.1, 0.1, -0.1], abs=1e-4
+    )
+    assert standardised(faint, "minmax", floor=0.01).flatten().tolist() == pytest.approx([0.2, 0, 0.2, 0], abs=1e-4)
 
 
 def test_shuffled_keeps_values_and_moves_them():

@@ -795,7 +795,7 @@ def test_from_nothing_without_telemetry(plan, monkeypatch):
         "from mlflow.telemetry import get_telemetry_client; assert get_telemetry_client() is None; sys.exit(code)",
     )
     process = run("track")
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (0, "")
     assert out.count("\n") == 1 and "1 trainings, 1 cells, 0 boards, 0 rows; 2 new" in out
     assert Path("mlflow.db").exists() and not list(Path().glob(".mlflow.db.*[0-9]"))
@@ -830,7 +830,7 @@ assert looks
     try:
         assert [process.stdout.readline() for process in readers] == ["ready\n"] * 8
         put_all(mirror)
-        errors = [process.communicate(timeout=120)[1] for process in readers]
+        errors = [process.communicate(timeout=300)[1] for process in readers]
     finally:
         for process in readers:
             process.kill()
@@ -870,7 +870,7 @@ def test_24_growing_runs_with_one_follower(plan, fresh):
             break
         time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (0, "") and out.endswith("stopped\n")
     mirror.forget()
     for name, columns in zip(names, whole, strict=True):
@@ -904,7 +904,7 @@ def test_through_a_server_that_goes_and_comes_back(plan, fresh, tmp_path, monkey
         assert "answers again" in process.stdout.readline()
         wait_for(lambda: len(points(remote, "toy/m/a--b/s0-00000000")) == 6, remote)
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=300) == 0
         assert points(remote, "toy/m/a--b/s0-00000000") == expected(whole)
     finally:
         stop(server)
@@ -944,14 +944,15 @@ def stop(server: subprocess.Popen) -> None:
     """The server and its workers, which would outlive it."""
     if server.poll() is None:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=300)
 
 
 def wait_for(done, mirror: Mirror) -> None:
     """Until something is so in the store."""
-    for _ in range(240):
+    until = time.monotonic() + 300  # as long as a server may take to start
+    while time.monotonic() < until:
         mirror.forget()
         if done():
             return
         time.sleep(0.25)
-    raise AssertionError("not within a minute")
+    raise AssertionError("not within five minutes")

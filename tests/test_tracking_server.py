@@ -76,7 +76,7 @@ class Postgres:
     def call(self, name: str, *arguments: object, check: bool = True) -> None:
         """Run a program of PostgreSQL's, as its user."""
         command = [*self.before, str(programs(name)), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=300)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
@@ -210,7 +210,7 @@ def test_a_follower_started_before_its_server(plan, fresh, tmp_path, monkeypatch
         while in_sql(remote)[0] < 10 and time.monotonic() < until:
             time.sleep(0.25)
         process.terminate()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         if server:

@@ -1,4 +1,4 @@
-"""Every row of params.yaml that sees target images, by the stages' own commands: garbage labels change no byte."""
+"""Every row of params.yaml that adapts without labels, by the stages' own commands: garbage labels change no byte."""
 
 import json
 from copy import deepcopy
@@ -16,7 +16,15 @@ from xdseg.params import parse
 from xdseg.workflow import cache_path
 
 DEFINED = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
-ROWS = [name for name, row in DEFINED["methods"].items() if row.get("setting") == "uda" or row.get("like") in ("dacs",)]
+
+
+def setting_of(row):
+    """Of a row, or of the one that it is `like`."""
+    defined = DEFINED["methods"][row]
+    return defined.get("setting") or setting_of(defined["like"])
+
+
+ROWS = [row for row in DEFINED["methods"] if setting_of(row) == "uda"]
 
 
 def without_weights(settings):
@@ -43,8 +51,9 @@ def config_of(row, project):
 
 
 def trained(config):
-    """Train the row on a->b; the run's folder and its weights' digest."""
+    """Train the row on a->b; the run's folder and its weights' digest. It sees b's images and none of its labels."""
     run = next(cell.run for cell in expand(Context.of(parse(config))).cells)
+    assert {what for domain, _, what in run.sees if domain == "b"} == {"images"}
     for seen in run.sees:
         assert main(["cache", cache_path(run.context, *seen)]) == 0
     assert main(["train", str(run.folder / "run.json")]) == 0

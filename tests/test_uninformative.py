@@ -4,14 +4,14 @@ import pytest
 from test_board import CLASSES, build, cell, record
 
 from xdseg.reporting.cells_table import collect
-from xdseg.reporting.page_curves import charts
-from xdseg.reporting.uninformative import accuracy, map_warnings
+from xdseg.reporting.page_curves import learning
+from xdseg.reporting.uninformative import ACCURACY, at_the_end, map_warnings
 
 
-def curve(*values):
-    """A curve with these accuracies."""
+def curve(*values, measure="tmt/accuracy"):
+    """A curve with these accuracies, or values of another measure."""
     steps = list(range(1, len(values) + 1))
-    return {"step": steps, "lr": steps, "losses": {"tmt/region": steps}, "measures": {"tmt/accuracy": list(values)}}
+    return {"step": steps, "lr": steps, "losses": {"tmt/region": steps}, "measures": {measure: list(values)}}
 
 
 def cells_of(**curves):
@@ -23,10 +23,10 @@ def cells_of(**curves):
 
 def test_the_last_quarter_counts():
     """Of eight points the last two; without a curve, or measures in it, there is nothing to say."""
-    assert accuracy({"curve": curve(*[0.5] * 6, 0.8, 1.0)}) == pytest.approx(0.9)
-    assert accuracy({"curve": curve(0.7)}) == 0.7
-    assert accuracy({"curve": None}) is None and accuracy({}) is None
-    assert accuracy({"curve": {"losses": {"a/b": [1]}}}) is None
+    assert at_the_end({"curve": curve(*[0.5] * 6, 0.8, 1.0)}, ACCURACY) == pytest.approx(0.9)
+    assert at_the_end({"curve": curve(0.7)}, ACCURACY) == 0.7
+    assert at_the_end({"curve": None}, ACCURACY) is None and at_the_end({}, ACCURACY) is None
+    assert at_the_end({"curve": {"losses": {"a/b": [1]}}}, ACCURACY) is None
 
 
 def test_warning_names_pairs_and_numbers():
@@ -36,6 +36,15 @@ def test_warning_names_pairs_and_numbers():
     assert "uninformative on 2 of 4 cells" in found[0][1]
     assert found[0][1].endswith("above 0.95 or below 0.52: a → b (0.99), b → a (0.50)")
     assert map_warnings(cells_of(ab=curve(0.8), ba=None)) == []
+
+
+def test_a_flat_need_is_told():
+    """Below a hundredth; a record without the measure has no say."""
+    faint, clear = curve(0.0004, measure="tmt/contrast"), curve(0.01, measure="tmt/contrast")
+    found = map_warnings(cells_of(ab=faint, ba=clear, ac=curve(0.8)))
+    assert [method for method, _ in found] == ["tmt"]
+    assert "hardly differs from place to place on 1 of 2 cells" in found[0][1]
+    assert found[0][1].endswith("being below 0.01: a → b (0.0004)")
 
 
 def test_board_warns(tmp_path):
@@ -48,4 +57,4 @@ def test_board_warns(tmp_path):
 
 def test_measures_have_charts():
     """One per measure, behind those of the losses."""
-    assert [chart.term for chart in charts(cells_of(ab=curve(0.5, 0.9)))] == ["tmt/region", "tmt/accuracy"]
+    assert [chart.term for chart in learning(cells_of(ab=curve(0.5, 0.9)))[0].charts] == ["tmt/region", "tmt/accuracy"]

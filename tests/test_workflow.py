@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "gains.csv", "class_gains.csv")
 FIGURES = tuple(f"{name}.{suffix}" for name in ("heatmap", "gains", "ranks") for suffix in ("png", "svg"))
 SCORES = (*TABLES, "ranks.csv", "leaderboard.tex", *FIGURES)
-TIMEOUT = 300  # seconds that nothing here comes near, so that a hang is a failure
+TIMEOUT = 900  # seconds that nothing here comes near, so that a hang is a failure
 
 
 def hear_interrupts() -> None:

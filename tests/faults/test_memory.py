@@ -26,7 +26,7 @@ HOLD = (
     "    (Path(sys.argv[1]) / '.resume.pt.here.123').write_text('half')\n"
     "    print('held', flush=True); time.sleep(600)"
 )
-TIMEOUT = 120  # seconds that nothing here comes near
+TIMEOUT = 300  # seconds that nothing here comes near
 GIGABYTE, MARGIN = 1 << 30, 1 << 26
 LARGE = {
     "torch": lambda: torch.empty(GIGABYTE, dtype=torch.uint8),

@@ -15,7 +15,7 @@ from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class,
 from xdseg.reporting.origin import ENTERED, imported_notes
 from xdseg.reporting.ranks import Ranks
 from xdseg.reporting.ranks_table import MEANING as RANKS_MEANING
-from xdseg.reporting.text import ARROW, escaped, percent
+from xdseg.reporting.text import ARROW, escaped, escaped_note, percent
 from xdseg.reporting.uninformative import map_warnings
 
 FLAG = "†"  # beside rows that were entered from predictions
@@ -146,7 +146,7 @@ def _protocol(cells: Sequence[TableCell]) -> dict[str, Any]:
 
 
 def _section(title: str, lines: list[tuple[str, str]]) -> list[str]:
-    texts = [f"- {escaped(subject)}{'' if subject == FLAG else ':'} {escaped(text)}" for subject, text in lines]
+    texts = [f"- {escaped(subject)}{'' if subject == FLAG else ':'} {escaped_note(text)}" for subject, text in lines]
     return [f"## {title}", "\n".join(texts)] if texts else []
 
 

@@ -84,7 +84,7 @@ def _scored(cell: TableCell, about: About) -> Iterable[Section]:
             ("pixel accuracy", percent(scores["pixel_accuracy"])),
             ("images", scores["images"]),
             ("classes scored", f"{len(kept)} of {len(record['classes'])}"),
-            *(("note", note) for note in notes_of(record)),
+            *(("note", note.replace("`", "")) for note in notes_of(record)),
         ],
     )
     if cell.drawn:

@@ -1,5 +1,6 @@
 """Learning curves as small charts: one per method and term, a line per run; what adaptations measure likewise."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -11,6 +12,9 @@ from xdseg.reporting.text import ARROW
 WIDTH, HEIGHT = 280, 130  # units of a chart's plot
 TICKS = 2  # steps between the ends of an axis
 PARTS = ("losses", "measures")  # of a curve: loss terms, and what adaptations show besides
+STILL = 1e-6  # a term that never leaves 0 by more is named, not drawn
+EXPONENT = re.compile(r"e\+?(-?)0*")  # of a number: its sign alone, and no zeros before it
+ROOM = 6  # characters of a number beside an axis; a longer one is written with an exponent
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Line:
     """One run in a chart."""
 
     name: str
-    colour: int
+    colour: int  # its number among the runs of the method
     points: str  # of an SVG polyline
     first: float
     last: float
@@ -35,21 +39,38 @@ class Chart:
     steps: list[tuple[float, str]]  # place from the left, and step
 
 
-def charts(cells: Sequence[TableCell]) -> list[Chart]:
-    """Charts of the runs behind the cells, each run once, in the cells' order; none for runs without a curve."""
-    runs: dict[str, tuple[str, str, dict[str, Any]]] = {}
+@dataclass(frozen=True)
+class Learning:
+    """The charts of one method's runs."""
+
+    method: str
+    charts: list[Chart]
+    runs: list[str]  # names of the runs, by their lines' colours
+    still: list[str]  # terms without a chart, as they stay at 0
+
+
+def learning(cells: Sequence[TableCell]) -> list[Learning]:
+    """Charts of the runs behind the cells, each run once, by method in the cells' order; none without a curve."""
+    runs: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
     for cell in cells:
         curve = cell.record.get("curve") if cell.record else None
         if curve and curve.get("step") and curve.get("losses"):
             key = cell.record["fingerprints"]["train"] or str(cell.key)
-            runs.setdefault(key, (_method(cell), _name(cell), curve))
-    sources = {name: number for number, name in enumerate(sorted({name for _, name, _ in runs.values()}))}
-    made = []
-    for method in dict.fromkeys(method for method, _, _ in runs.values()):
-        own = [(name, curve) for of, name, curve in runs.values() if of == method]
-        terms = dict.fromkeys(term for _, curve in own for part in PARTS for term in sorted(curve.get(part, {})))
-        made += [_chart(method, term, own, sources) for term in terms]
-    return made
+            runs.setdefault(_method(cell), {}).setdefault(key, (_name(cell), curve))
+    return [_learning(method, list(own.values())) for method, own in runs.items()]
+
+
+def _learning(method: str, runs: list[tuple[str, dict[str, Any]]]) -> Learning:
+    colours = {name: number for number, name in enumerate(sorted({name for name, _ in runs}))}
+    terms = dict.fromkeys(term for _, curve in runs for part in PARTS for term in sorted(curve.get(part, {})))
+    still = [term for term in terms if _stays(term, runs)]
+    drawn = [_chart(method, term, runs, colours) for term in terms if term not in still]
+    return Learning(method, drawn, list(colours), still)
+
+
+def _stays(term: str, runs: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Is it 0 all the time, in every run?"""
+    return all(abs(value) < STILL for _, curve in runs for value in _known(_columns(curve).get(term, ())))
 
 
 def without_curve(cells: Sequence[TableCell]) -> list[str]:
@@ -90,10 +111,16 @@ def _chart(method: str, term: str, runs: list[tuple[str, dict]], colours: dict[s
             places = ((WIDTH * step / last, HEIGHT * (high - value) / span) for step, value in known)
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             lines.append(Line(name, colours[name], points, known[0][1], known[-1][1]))
-    ticks = [(HEIGHT * part / TICKS, f"{high - span * part / TICKS:.3g}") for part in range(TICKS + 1)]
+    ticks = [(HEIGHT * part / TICKS, _number(high - span * part / TICKS)) for part in range(TICKS + 1)]
     return Chart(
         method, term, lines, ticks, [(WIDTH * part / TICKS, f"{last * part / TICKS:.0f}") for part in (0, 1, 2)]
     )
+
+
+def _number(value: float) -> str:
+    """Three digits, and not wider than an axis has room for."""
+    text = f"{value:.0f}" if 1000 <= abs(value) < 100_000 else f"{value:.3g}"
+    return text if len(text) <= ROOM and "e" not in text else EXPONENT.sub(r"e\1", f"{value:.1e}")
 
 
 def _columns(curve: dict[str, Any]) -> dict[str, list]:

@@ -1,4 +1,4 @@
-"""What the page filters rows by: setting, segmenter, tuning, adaptation, pre-training, origin, import."""
+"""What rows are told apart by: setting, segmenter, tuning, adaptation, pre-training, origin, import."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +22,7 @@ LABELS = {  # in the order of the page
 UNKNOWN = ("not known",)
 ENTERED, RUN = "entered from predictions", "this workflow"
 HERE = "nowhere: made here"
+PLAIN = {"origin": [(RUN,)], "imported": [(HERE,)]}  # what a reader takes for granted
 FEWEST = 2  # values, with which a facet can tell rows apart
 
 
@@ -55,4 +56,14 @@ def choices(rows: Sequence[Mapping[str, tuple[str, ...]]]) -> list[tuple[str, st
         values = sorted({value for row in rows for value in row[name]})
         if len(values) >= FEWEST:
             found.append((name, label, values))
+    return found
+
+
+def common(rows: Sequence[Mapping[str, tuple[str, ...]]]) -> list[tuple[str, str]]:
+    """Label and values of every facet in which all rows are alike, as far as known and not taken for granted."""
+    found = []
+    for name, label in LABELS.items():
+        alike = {row[name] for row in rows}
+        if len(alike) == 1 and not alike & {UNKNOWN, *PLAIN.get(name, ())}:
+            found.append((label, ", ".join(alike.pop())))
     return found

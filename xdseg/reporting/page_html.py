@@ -5,7 +5,6 @@ Equal rows and cells give equal bytes: nothing in it tells when or where it was 
 
 from collections.abc import Mapping, Sequence
 
-from xdseg.panels import colours
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.gains import Gain
@@ -15,7 +14,8 @@ from xdseg.reporting.image_table import BEYOND, image_sets
 from xdseg.reporting.image_table import MEANING as IMAGES_MEANING
 from xdseg.reporting.leaderboard import Row, dice_names, last_class
 from xdseg.reporting.page import FLAG, meaning, missing, notes
-from xdseg.reporting.page_curves import charts, without_curve
+from xdseg.reporting.page_curves import learning, without_curve
+from xdseg.reporting.page_errors import legend
 from xdseg.reporting.page_panels import panels
 from xdseg.reporting.page_published import beside
 from xdseg.reporting.page_rows import rows_of
@@ -81,21 +81,14 @@ def index_html(
         images_meaning=IMAGES_MEANING,
         published=beside(rows),
         pairs=[f"{source} {ARROW} {target}" for source, target in rows[0].by_pair],
-        curves=charts(cells),
+        curves=learning(cells),
         no_curves=without_curve(cells),
         panels=shown,
         panels_left_out=left_out,
-        key=_key(classes) if shown else [],
+        keys=legend(classes),
         files=FILES,
         **rows_of(rows, cells, found, classes=classes, about=about, images=images),
     )
-
-
-def _key(classes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What the colours of panels mean."""
-    return [
-        (name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in zip(classes, colours(classes), strict=True)
-    ]
 
 
 def _facts(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from xdseg.reporting.gains_table import signed
 from xdseg.reporting.leaderboard import Row, dice_texts, millions
 from xdseg.reporting.page_cards import flattened
 from xdseg.reporting.page_costs import Cost
+from xdseg.reporting.page_facets import UNKNOWN
 from xdseg.reporting.text import percent
 from xdseg.settings.methods import ROLES
 
@@ -36,7 +37,9 @@ def row_of(
     }
 
 
-def method_of(row: Row, cells: Mapping[str, Sequence[TableCell]], about: About) -> dict[str, Any]:
+def method_of(
+    row: Row, cells: Mapping[str, Sequence[TableCell]], about: About, *, facets: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any]:
     """What a method is, and what it does otherwise than its host (else its floor); `cells` are by method."""
     beside, _ = about.peer(row.method) or (None, None)
     own, other = _settings(cells, row.method), _settings(cells, beside)
@@ -44,6 +47,7 @@ def method_of(row: Row, cells: Mapping[str, Sequence[TableCell]], about: About) 
     return {
         "row": row,
         "parts": about.parts.get(row.method, ""),
+        "starts": "" if facets["pretraining"] == UNKNOWN else ", ".join(facets["pretraining"]),
         "peers": [(role, named[role]) for role in ROLES if named.get(role)],
         "beside": beside,
         "changed": list(_changed(own, other)) if own and other else [],

@@ -10,7 +10,7 @@ from xdseg.reporting.image_gains import ImageGains
 from xdseg.reporting.leaderboard import Row
 from xdseg.reporting.page_cards import Cards
 from xdseg.reporting.page_costs import costs
-from xdseg.reporting.page_facets import choices, facets
+from xdseg.reporting.page_facets import choices, common, facets
 from xdseg.reporting.page_map import classes_of, map_of
 from xdseg.reporting.page_marks import DEVICE, marks
 from xdseg.reporting.page_methods import method_of, row_of
@@ -44,10 +44,11 @@ def rows_of(
         ],
         "marks": marked,
         "choices": choices(list(kinds.values())),
+        "common": common(list(kinds.values())),
         "map": map_of(rows, found),
         "classes": classes_of(rows, cells, classes, colours=colours),
         "costs": spent,
-        "methods": [method_of(row, own, about) for row in rows],
+        "methods": [method_of(row, own, about, facets=kinds[row.method]) for row in rows],
         "contents": {
             "classes": list(classes),
             "pairs": pairs,

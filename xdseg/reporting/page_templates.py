@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from xdseg.reporting.text import ARROW
 
@@ -24,7 +24,7 @@ def render(template: str, *, scripts: Sequence[str], **parts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["inline"] = inline
+    environment.filters |= {"inline": inline, "coded": coded}
     return environment.get_template(template).render(
         arrow=ARROW,
         limit=LIMIT,
@@ -38,3 +38,11 @@ def inline(contents: Any) -> Markup:
     """JSON that cannot end the script element that holds it."""
     text = json.dumps(contents, separators=(",", ":"), sort_keys=True, allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def coded(text: str) -> Markup:
+    """Text whose names in backticks are code; all of it is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one without its partner is a backtick
+        return escape(text)
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))

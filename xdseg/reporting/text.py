@@ -37,3 +37,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line, also inside a table."""
     return MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def escaped_note(text: str) -> str:
+    """The same of a text whose names in backticks are code, as Markdown has them too."""
+    parts = " ".join(text.split()).split("`")
+    if len(parts) % 2 == 0:  # one without its partner is a backtick
+        return escaped(text)
+    return "".join(f"`{part}`" if at % 2 else MARKDOWN.sub(r"\\\1", part) for at, part in enumerate(parts))

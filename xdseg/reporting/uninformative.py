@@ -1,44 +1,55 @@
-"""Rows whose map of transferability says nothing: its discriminator knows the domain everywhere, or nowhere.
+"""Rows whose map of need says nothing: its discriminator knows the domain everywhere or nowhere, or places look alike.
 
 A discriminator that is nearly always right gives every region the same low transferability, one at chance the same high
-one; either way what is left of the map is its uncertainty. Read from the curve that a record keeps.
+one; either way what is left of the map is its uncertainty. Where the need hardly differs from place to place, noise
+leads attention. Both are read from the curve that a record keeps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.text import ARROW
 
-MEASURE = "tmt/accuracy"  # of the region discriminator, in a record's curve
-LEAST, MOST = 0.52, 0.95  # within which its map can tell regions apart
-END = 4  # the last quarter of a run's points counts, as accuracy varies from batch to batch
+ACCURACY, CONTRAST = "tmt/accuracy", "tmt/contrast"  # of the region discriminator; deviation of the need; in a curve
+LEAST, MOST = 0.52, 0.95  # accuracies within which its map can tell regions apart
+FLAT = 0.01  # contrast of a need in [0, 1] below which it is noise
+END = 4  # the last quarter of a run's points counts, as measures vary from batch to batch
 
 
-def accuracy(record: dict[str, Any]) -> float | None:
-    """Mean accuracy of the region discriminator at the end of a run; None where there is none."""
-    column = ((record.get("curve") or {}).get("measures") or {}).get(MEASURE)
+def at_the_end(record: dict[str, Any], measure: str) -> float | None:
+    """Mean of a measure at the end of a run; None where there is none."""
+    column = ((record.get("curve") or {}).get("measures") or {}).get(measure)
     return fmean(column[-max(1, len(column) // END) :]) if column else None
 
 
 def map_warnings(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
-    """A line per method that has such maps: on which pairs, and how often the discriminator was right."""
+    """Lines, each with its method, about such maps: on which pairs, and by which number."""
+    blind = (
+        f"the map of transferability is uninformative on {{}} of {{}} cells, as the region discriminator's accuracy at "
+        f"the end of training is above {MOST} or below {LEAST}: {{}}"
+    )
+    flat = (
+        f"the map of need hardly differs from place to place on {{}} of {{}} cells, its deviation at the end of "
+        f"training being below {FLAT}: {{}}"
+    )
+    found = _warnings(cells, ACCURACY, blind, lambda value: LEAST <= value <= MOST, "{:.2f}")
+    return found + _warnings(cells, CONTRAST, flat, lambda value: value >= FLAT, "{:.1g}")
+
+
+def _warnings(
+    cells: Sequence[TableCell], measure: str, line: str, good: Callable[[float], bool], shown: str
+) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     known: dict[str, int] = {}
     for cell in cells:
-        value = accuracy(cell.record) if cell.record else None
+        value = at_the_end(cell.record, measure) if cell.record else None
         if value is None:
             continue
         known[cell.method] = known.get(cell.method, 0) + 1
-        if not LEAST <= value <= MOST:
+        if not good(value):
             seed = f", seed {cell.seed}" if cell.seed else ""
-            found.setdefault(cell.method, []).append(f"{cell.source} {ARROW} {cell.target}{seed} ({value:.2f})")
-    return [(method, _told(places, known[method])) for method, places in found.items()]
-
-
-def _told(places: list[str], of: int) -> str:
-    return (
-        f"the map of transferability is uninformative on {len(places)} of {of} cells, as the region discriminator's "
-        f"accuracy at the end of training is above {MOST} or below {LEAST}: {', '.join(places)}"
-    )
+            place = f"{cell.source} {ARROW} {cell.target}{seed} ({shown.format(value)})"
+            found.setdefault(cell.method, []).append(place)
+    return [(method, line.format(len(places), known[method], ", ".join(places))) for method, places in found.items()]

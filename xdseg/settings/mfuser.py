@@ -21,12 +21,22 @@ class Fuser(Settings):
     scan: Literal["forward", "both", "none"] = Field(
         "forward", description="of MVFuser: `both` adds the scan from the end, `none` leaves its convolutions alone"
     )
-    double_dt_bias: bool = Field(True, description="MVFuser's code adds the bias of the step sizes twice")
-    double_silu: bool = Field(True, description="MVFuser's code sends its gate through SiLU twice")
+    double_dt_bias: bool = Field(
+        True,
+        description="MVFuser's code adds the bias of the step sizes twice; of the co-adapters only, the enhancer's is "
+        "`text.double_dt_bias`",
+    )
+    double_silu: bool = Field(
+        True,
+        description="MVFuser's code sends its gate through SiLU twice; of the co-adapters only, the enhancer's is "
+        "`text.double_silu`",
+    )
     states: int = Field(16, gt=0, description="of MVFuser, per channel")
     dropout: float = Field(0.1, ge=0, lt=1, description="of what is added to the tokens")
     backend: Literal["auto", "streaming", "chunked", "mamba-ssm"] = Field(
-        "auto", description="code of the scan; mamba-ssm's is taken where it imports and tensors are on a CUDA device"
+        "auto",
+        description="code of all scans, the enhancer's too; mamba-ssm's is taken where it imports and tensors are on a "
+        "CUDA device",
     )
     heads: int = Field(16, gt=0, description="of attention, in the kinds that have it")
     points: int = Field(4, gt=0, description="that a head of deformable attention looks at")

@@ -24,6 +24,10 @@ class Text(Settings):
     width: int = Field(256, gt=0)
     heads: int = Field(4, gt=0)
     states: int = Field(16, gt=0, description="of the MVFuser in the enhancer, per channel")
+    double_dt_bias: bool = Field(
+        True, description="of that MVFuser: the code adds the bias of its step sizes twice, 0 at first (`reinitialise`)"
+    )
+    double_silu: bool = Field(True, description="of that MVFuser: the code sends its gate through SiLU twice")
     dropout: float = Field(0.1, ge=0, lt=1)
     reinitialise: bool = Field(
         True,

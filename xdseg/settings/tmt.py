@@ -21,6 +21,7 @@ class Acte(Settings):
     width: int = Field(256, gt=0, description="channels that the map is projected to")
     hidden: int = Field(256, gt=0, description="channels of the region discriminator's two hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="in the region discriminator, while it learns")
+    lr_factor: float = Field(1.0, gt=0, description="learning rate of all of ACTE relative to the heads'")
     gradient: Literal["regions", "full"] = Field(
         "regions", description="through the means of regions alone, or through the assignment too"
     )
@@ -40,6 +41,9 @@ class Acte(Settings):
     )
     alpha: Share = Field(0.5, description="convex only: weight of 1 - T beside U")
     norm: Literal["zscore", "minmax", "none"] = Field("zscore", description="of the need map, image by image")
+    norm_floor: float = Field(
+        1e-5, ge=1e-5, lt=1, description="contrast below which the map is not stretched to full strength"
+    )
     prefer: Literal["low", "high"] = Field(
         "low", description="which transferability attracts attention: low as TMT says, or high as in TVT"
     )

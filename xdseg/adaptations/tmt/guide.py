@@ -56,7 +56,7 @@ class Guide(nn.Module):
             transfer = read.reader.transfer(regions, seen_from=seen_from)
             need = combined(transfer, unsure, acte)
             dense = regions.dense((shuffled(need) if acte.shuffle else need)[:, None])[:, 0]
-            return Need(transfer, unsure, need, dense, standardised(dense, acte.norm))
+            return Need(transfer, unsure, need, dense, standardised(dense, acte.norm, floor=acte.norm_floor))
 
 
 class Lead:

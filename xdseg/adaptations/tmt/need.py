@@ -13,7 +13,7 @@ from xdseg.adaptations.entropy import self_information
 from xdseg.settings.tmt import Acte
 
 CLIP = 2.0  # standard deviations
-FLAT = 1e-5  # contrast below which a map has none: what is left is rounding
+ROUNDING = 1e-5  # contrast below which a map has none: what is left is rounding
 
 
 def transferability(logits: Tensor, kind: str) -> Tensor:
@@ -54,10 +54,11 @@ def shuffled(values: Tensor) -> Tensor:
     return values.flatten(1)[:, order].view_as(values)
 
 
-def standardised(need: Tensor, kind: str) -> Tensor:
+def standardised(need: Tensor, kind: str, *, floor: float = ROUNDING) -> Tensor:
     """A map (B, h, w), image by image: `zscore`, clipped to 2 deviations, `minmax` to [0, 1], or `none`.
 
-    A map without contrast is 0 everywhere.
+    A map without contrast is 0 everywhere; one whose deviation (`minmax`: range) is below `floor` is divided by that,
+    so that noise is not made as strong as a map that says something.
     """
     if kind == "none":
         return need
@@ -67,5 +68,5 @@ def standardised(need: Tensor, kind: str) -> Tensor:
     else:
         moved = flat - flat.mean(1, keepdim=True)
         scale = moved.square().mean(1, keepdim=True).sqrt()
-    scaled = torch.where(scale > FLAT, moved / scale.clamp(min=FLAT), 0)
+    scaled = torch.where(scale > ROUNDING, moved / scale.clamp(min=floor), 0)
     return (scaled if kind == "minmax" else scaled.clamp(-CLIP, CLIP)).view_as(need)

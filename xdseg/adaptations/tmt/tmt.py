@@ -34,7 +34,7 @@ from xdseg.settings.training import Training
 from xdseg.training.ranks import global_sum, part
 from xdseg.training.step import Step
 
-GAMMAS = "guide.attention."  # prefix of their names
+GAMMAS, READERS = "guide.attention.", "guide.readers."  # prefixes of their names
 DOMAINS = {"source": 1.0, "target": 0.0}  # what the discriminator is to say
 
 
@@ -58,11 +58,11 @@ class Tmt(Adaptation):
         self._measured: dict[str, Tensor] = {}
 
     def parameter_groups(self, recipe: Training) -> list[dict]:
-        """All with the heads' rate, the gammas with theirs."""
-        faster = recipe.model_copy(update={"head_lr_factor": recipe.head_lr_factor * self.settings.tma.lr_factor})
+        """ACTE's and the gammas, each with the heads' rate times a factor of its own."""
         named, found = list(self.named_parameters()), []
-        for led, own in ((False, recipe), (True, faster)):
-            part = [(name, parameter) for name, parameter in named if name.startswith(GAMMAS) == led]
+        for prefix, factor in ((READERS, self.settings.acte.lr_factor), (GAMMAS, self.settings.tma.lr_factor)):
+            own = recipe.model_copy(update={"head_lr_factor": recipe.head_lr_factor * factor})
+            part = [(name, parameter) for name, parameter in named if name.startswith(prefix)]
             found += parameter_groups(part, own, is_head=lambda name: True)
         return found
 
@@ -109,7 +109,7 @@ class Tmt(Adaptation):
         reads = {view: self.reads(step, view) for view in DOMAINS}
         if settings.weight:
             terms["region"] = settings.weight * self.region_loss(step, reads)
-            self._measured = self.measured(reads)
+            self._measured = self.measured(step, reads)
         terms["head"] = self.head_loss(step, reads)
         if settings.acte.transferability == "proto":
             self.follow(step, reads)
@@ -139,9 +139,12 @@ class Tmt(Adaptation):
         return torch.stack([loss["cross_entropy"] for loss in losses]).mean()
 
     @torch.no_grad()
-    def measured(self, reads: dict[str, list[Read]]) -> dict[str, Tensor]:
-        """Accuracy of the discriminator, domains counting alike; deviation of T over a target image's regions."""
-        right, spread = [], []
+    def measured(self, step: Step, reads: dict[str, list[Read]]) -> dict[str, Tensor]:
+        """Accuracy of the discriminator, domains counting alike; of target images, what their maps tell apart.
+
+        `spread` is the deviation of T over an image's regions, `contrast` that of the need over its cells.
+        """
+        right, spread, contrast = [], [], []
         for view, label in DOMAINS.items():
             for read in reads[view]:
                 logits, mass = read.reader.verdict(read.regions), read.regions.mass
@@ -149,11 +152,13 @@ class Tmt(Adaptation):
                 right.append(known / len(reads[view]))
                 if view == "target":
                     transfer = read.reader.transfer(read.regions.detached(), seen_from=SOURCE)
-                    spread.append(global_sum(part(len(transfer)) * transfer.flatten(1).std(1, correction=0).mean()))
-        return {"accuracy": torch.stack(right).sum() / len(DOMAINS), "spread": torch.stack(spread).mean()}
+                    spread.append(deviation(transfer))
+                    contrast.append(deviation(self.lead(step, view).need_of(read).dense))
+        means = {"spread": torch.stack(spread).mean(), "contrast": torch.stack(contrast).mean()}
+        return {"accuracy": torch.stack(right).sum() / len(DOMAINS)} | means
 
     def measures(self) -> dict[str, float]:
-        """`accuracy` and `spread` of the last step, and the largest absolute gamma within its limit."""
+        """`accuracy`, `spread` and `contrast` of the last step, and the largest absolute gamma within its limit."""
         found = {name: float(value) for name, value in self._measured.items()}
         return found | self.guide.attention.largest()
 
@@ -183,3 +188,8 @@ class Tmt(Adaptation):
         """The guide, where attention is led at test time."""
         tma = self.settings.tma
         return {"guide": self.guide} if tma.kind != "none" and tma.test and self.guide.sites else {}
+
+
+def deviation(values: Tensor) -> Tensor:
+    """Of values (B, h, w) over the places of an image, mean over the images of all processes."""
+    return global_sum(part(len(values)) * values.flatten(1).std(1, correction=0).mean())

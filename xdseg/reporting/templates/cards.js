@@ -1,8 +1,12 @@
-// The map: scores or gains.
+// The map: scores or gains, by which its rows stand anew.
+const map = document.querySelector(".map");
+const tiles = '[data-card]';
 for (const button of document.querySelectorAll("[data-show]")) {
   button.addEventListener("click", () => {
     document.body.dataset.view = button.dataset.show;
     for (const other of document.querySelectorAll("[data-show]")) other.setAttribute("aria-pressed", other === button);
+    reorder(map);
+    settle();
   });
 }
 
@@ -69,9 +73,6 @@ function show(name) {
 }
 
 // One number of the map is reached by Tab, the others from it by arrow keys.
-const map = document.querySelector(".map");
-const tiles = '[data-card]';
-
 function settle() {
   const first = map.querySelector(`tbody tr:not([hidden]) ${tiles}[tabindex="0"]`);
   if (first) return;
@@ -113,7 +114,10 @@ dialog.addEventListener("click", (event) => { if (event.target === dialog) dialo
 dialog.addEventListener("close", () => setAddress(location.href.split("#")[0]));
 
 function fromAddress() {
-  if (location.hash.startsWith("#card=")) show(decodeURIComponent(location.hash.slice("#card=".length)));
+  if (!location.hash.startsWith("#card=")) return;
+  let name;
+  try { name = decodeURIComponent(location.hash.slice("#card=".length)); } catch { return; } // cut off, or no address at all
+  show(name);
 }
 addEventListener("hashchange", fromAddress);
 fromAddress();

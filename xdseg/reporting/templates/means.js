@@ -129,7 +129,7 @@ function tell(chosen) {
     `${visible.length} of ${contents.methods.length} methods shown, means over ${what.join(" and ")}.`,
     void_ ? `On ${void_} of the pairs no shown row has one of these classes: they are left out for all.` : "",
     lacking ? `${lacking} lack a cell there and have no mean.` : "",
-    chosen.whole ? "" : "Intervals, map and costs below remain those of all pairs and classes.",
+    chosen.whole ? "" : "Intervals, the table of gains and the map remain those of all pairs and classes.",
   ].filter(Boolean).join(" ");
 }
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdseg.segmenters.mvfuser import MVFuser
+from xdseg.segmenters.scan.backends import Backend
 from xdseg.settings.text import Text as Settings
 
 DEVIATION = 0.02  # of linear layers at first
@@ -26,16 +27,16 @@ RATIO = 4  # of the hidden width of the feed-forward network
 
 
 class ContextDecoder(nn.Module):
-    """1.494 million parameters for embeddings of 768, of which the enhancer has 0.899."""
+    """1.494 million parameters for embeddings of 768, of which the enhancer has 0.899; `backend` is of its scan."""
 
-    def __init__(self, embedding: int, settings: Settings) -> None:
+    def __init__(self, embedding: int, settings: Settings, *, backend: Backend = "auto") -> None:
         super().__init__()
         width, make = settings.width, LAYERS[settings.enhancer]
         self.image: nn.Module | None = None
         if make.looks:
             self.image = nn.Sequential(nn.LayerNorm(embedding), nn.Linear(embedding, width), nn.LayerNorm(width))
         self.text = nn.Sequential(nn.LayerNorm(embedding), nn.Linear(embedding, width))
-        self.layers = nn.ModuleList(make(settings) for _ in range(settings.layers))
+        self.layers = nn.ModuleList(make(settings, backend=backend) for _ in range(settings.layers))
         self.output = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, embedding))
         self.gamma = nn.Parameter(torch.full((embedding,), SMALL_GAMMA))
         self._initialise(settings)
@@ -83,12 +84,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int) -> Tensor:
 class Layer(nn.Module):
     """Attention among names, what sees the image, feed-forward network; norms come before.
 
-    `attends` and `looks` say whether a kind has the first and the second.
+    `attends` and `looks` say whether a kind has the first and the second; `backend` is of a kind's scan, if it has one.
     """
 
     attends = looks = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, backend: Backend = "auto") -> None:
         super().__init__()
         width = settings.width
         if self.attends:
@@ -116,9 +117,16 @@ class Layer(nn.Module):
 class MTEnhancer(Layer):
     """MFuser's: an MVFuser over names, image and names."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, backend: Backend = "auto") -> None:
         super().__init__(settings)
-        self.fuser = MVFuser(settings.width, states=settings.states, dropout=settings.dropout)
+        self.fuser = MVFuser(
+            settings.width,
+            states=settings.states,
+            dropout=settings.dropout,
+            double_dt_bias=settings.double_dt_bias,
+            double_silu=settings.double_silu,
+            backend=backend,
+        )
 
     def look(self, x: Tensor, image: Tensor) -> Tensor:
         """Both copies of the names, summed; what it says of the image is dropped."""
@@ -141,7 +149,7 @@ class AttentionLayer(Layer):
 class CrossLayer(Layer):
     """DenseCLIP's and tqdm's: cross-attention."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, backend: Backend = "auto") -> None:
         super().__init__(settings)
         width = settings.width
         self.heads = settings.heads

@@ -24,6 +24,7 @@ from xdseg.segmenters.foundation.neck import SCALES, Neck
 from xdseg.segmenters.foundation.patches import whole_patches
 from xdseg.segmenters.foundation.text import ClassNames, name_tokens
 from xdseg.segmenters.mask_prediction import normalised
+from xdseg.segmenters.scan.backends import Backend
 from xdseg.settings.text_queries import TextQueries as Settings
 
 JOINT, TEXT, GRID = "joint", "text", "grid"
@@ -53,13 +54,14 @@ class TextQueries(Segmenter):
         self.vlm = VisionLanguage(settings.vlm, patch=settings.patch, fused=settings.fused, where=f"{name}.vlm")
         self.patch = self.vlm.patch
 
-    def add_decoders(self, width: int) -> None:
-        """Neck, names and decoder, for maps of so many channels."""
+    def add_decoders(self, width: int, *, backend: Backend = "auto") -> None:
+        """Neck, names and decoder, for maps of so many channels; `backend` runs the scan of the enhancer, if any."""
         text, where, embedding = self.settings.text, f"{self.name}.text", self.vlm.embedding
         self.neck = Neck(width, self.settings.neck)
         ids = name_tokens(self.vlm, self.classes, length=text.length, where=where)
         self.names = ClassNames(ids, self.vlm.text, contexts=text.contexts, where=where)
-        self.context_decoder = None if text.enhancer == "none" else ContextDecoder(embedding, text)
+        none = text.enhancer == "none"
+        self.context_decoder = None if none else ContextDecoder(embedding, text, backend=backend)
         self.decoder = MaskDecoder(self.neck.width, self.settings.decoder, classes=len(self.classes), text=embedding)
 
     @abstractmethod

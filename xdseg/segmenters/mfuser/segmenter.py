@@ -48,7 +48,7 @@ class MFuser(TextQueries):
         fusers = [self._fuser() for _ in range(blocks)]
         self.fusers = nn.ModuleList(fuser for fuser in fusers if fuser is not None)
         self.projection = self._projection()
-        self.add_decoders(sum(tower.width for tower in self.towers.values()))
+        self.add_decoders(sum(tower.width for tower in self.towers.values()), backend=settings.fuser.backend)
 
     def _fuser(self) -> nn.Module | None:
         widths = {name: tower.width for name, tower in self.towers.items()}
