@@ -1,7 +1,7 @@
 """A grid of 1,000 cells beside small ones: what the workflow itself costs per cell, and what it leaves on the disk.
 
-The method is a stub without cost (tests/stub_segmenter.py), on a folder suite of 21 domains of one tiny image each. A
-training serves 20 targets; so 5, 15 and 50 trainings make 100, 300 and 1,000 cells. Each grid runs to its end on two
+The method is a stub without cost (tests/stub_segmenter.py), on a folder suite of 41 domains of one tiny image each. A
+training serves 40 targets; so 1, 5 and 25 trainings make 40, 200 and 1,000 cells. Each grid runs to its end on two
 cores, in a project of its own: data decoded, trained, predicted, scored, recorded, board and page. Then the same
 command again, which finds nothing to do.
 
@@ -31,8 +31,8 @@ from scale_figure import save
 
 from pipeline import ROOT, SNAKEMAKE, UNSET, children, project
 
-FULL, QUICK = ((5, 1), (5, 3), (10, 5)), ((1, 1), (2, 1))  # sources, seeds of each grid
-TARGETS, QUICK_TARGETS = 20, 3
+FULL, QUICK = ((1, 1), (5, 1), (5, 5)), ((1, 1), (2, 1))  # sources, seeds of each grid
+TARGETS, QUICK_TARGETS = 40, 3
 SIDE = 16  # pixels of an image
 CORES = 2
 MOST_GROWTH = 1.25
