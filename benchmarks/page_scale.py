@@ -1,11 +1,11 @@
 """A board of 10,000 cells and 19 classes: building it, opening its page in Chromium, sorting, filtering, means anew.
 
 100 methods × 20 pairs × 5 seeds of made-up records with curves, settings, costs and fingerprints of their own, beside
-each the bootstrap replicates of 500 images that a score stores. Building, and reading these, is timed in seconds of the
-processor, in a process of its own whose peak memory is read. So are opening the page, up to the first frame after its
-scripts have run, and sorting, searching and choosing, up to the layout that follows: in seconds that the page's main
-thread computed (Chromium's thread ticks), which parses, runs scripts and lays out. The wall clock, which other
-processes on the machine stretch, stands beside them, `…_wall`.
+each the bootstrap replicates of 500 images that a score stores. Building, and reading these (the records themselves are
+in memory by then), is timed in seconds of the processor, in a process of its own whose peak memory is read. So are
+opening the page, up to the first frame after its scripts have run, and sorting, searching and choosing, up to the
+layout that follows: in seconds that the page's main thread computed (Chromium's thread ticks), which parses, runs
+scripts and lays out. The wall clock, which other processes on the machine stretch, stands beside them, `…_wall`.
 
 Bounds: building ≤ 60 s and 2 GiB; opening < 3 s; sorting < 200 ms.
 """

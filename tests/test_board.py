@@ -121,7 +121,7 @@ def test_an_incomplete_row_has_no_mean_and_comes_last(tmp_path):
     assert lines(build(tmp_path) / "leaderboard.csv") == [
         "method,setting,miou,iou_vessel,pairs,seeds,parameters_millions,origin",
         "plain,source,65.00,40.00,2/2,1,12.35,run",
-        "fancy,source,,,1/2,2,12.35,run",
+        "fancy,source,,,1/2,1-2,12.35,run",
         "",
     ]
 
@@ -131,8 +131,45 @@ def test_seeds_are_averaged_within_a_pair_first(tmp_path):
     expected = [cell("m", "a->b", 0), cell("m", "a->b", 1), cell("m", "b->a", 0)]
     records = [record("m", "a->b", 0.9), record("m", "a->b", 0.7, seed=1), record("m", "b->a", 0.5)]
     out = build(tmp_path, expected=expected, records=records)
-    assert lines(out / "leaderboard.csv")[1] == "m,source,77.50,65.00,2/2,2,12.35,run"
+    assert lines(out / "leaderboard.csv")[1] == "m,source,77.50,65.00,2/2,1-2,12.35,run"
     assert json.loads((out / "leaderboard.json").read_text())["m"]["pairs"] == {"a->b": 85.0, "b->a": 70.0}
+
+
+def test_seeds_are_counted_pair_by_pair(tmp_path):
+    """Three seeds on a->b, one on b->a: 1 to 3, not 3, in every table and on both pages; of `one` there is one each."""
+    wanted = [cell("m", "a->b", seed) for seed in (0, 1, 2)] + [cell(name, pair) for name, pair in
+              (("m", "b->a"), ("one", "a->b"), ("one", "b->a"))]  # fmt: skip
+    records = [record(one["method"], f"{one['source']}->{one['target']}", 0.5, seed=one["seed"]) for one in wanted]
+    out = build(tmp_path, expected=wanted, records=records)
+    assert [line.split(",")[4:6] for line in lines(out / "leaderboard.csv")[1:-1]] == [["2/2", "1-3"], ["2/2", "1"]]
+    assert "| m | source | 70.00 | 50.00 | 2/2 | 1–3 | 12.35 |" in lines(out / "leaderboard.md")
+    rows = json.loads((out / "leaderboard.json").read_text())
+    assert (rows["m"]["seeds"], rows["one"]["seeds"]) == ("1-3", "1")
+    assert rows["m"]["seeds_by_pair"] == {"a->b": 3, "b->a": 1}
+    page = (out / "index.html").read_text()
+    assert "<dt>seeds a pair</dt><dd>1–3</dd>" in page and '<td class="n seeds">1–3</td>' in page
+
+
+def test_a_mean_over_seeds_has_its_interval_on_a_board_of_one_pair(tmp_path):
+    """70, 72 and 74: 72 ± 4.303 × 2 / √3 = 4.97; of one seed there is none. Two pairs have no such column."""
+    wanted = [cell("m", "a->b", seed) for seed in (0, 1, 2)] + [cell("one", "a->b")]
+    records = [record("m", "a->b", 0.5 + 0.04 * seed, seed=seed) for seed in (0, 1, 2)] + [record("one", "a->b", 0.5)]
+    out = build(tmp_path / "1", expected=wanted, records=records)
+    assert lines(out / "leaderboard.csv")[:3] == [
+        "method,setting,miou,miou_low,miou_high,iou_vessel,pairs,seeds,parameters_millions,origin",
+        "m,source,72.00,67.03,76.97,54.00,1/1,3,12.35,run",
+        "one,source,70.00,,,50.00,1/1,1,12.35,run",
+    ]
+    rows = json.loads((out / "leaderboard.json").read_text())
+    assert rows["m"]["miou_interval"] == [67.03, 76.97] and rows["one"]["miou_interval"] is None
+    assert "| m | source | 72.00 | 4.97 | 54.00 | 1/1 | 3 | 12.35 |" in lines(out / "leaderboard.md")
+    page = (out / "index.html").read_text()
+    assert '<b class="big">72.00</b> <small>± 4.97</small>' in page
+    for text in (page, (out / "leaderboard.md").read_text()):
+        assert "± is half of the 95 % interval of the mean over a row's seeds" in text.replace("&#39;", "'")
+    others = build(tmp_path / "2")
+    assert "miou_low" not in (others / "leaderboard.csv").read_text()
+    assert "±" not in (others / "leaderboard.md").read_text()
 
 
 def test_rows_are_sorted_by_their_mean(tmp_path):
@@ -189,7 +226,8 @@ def test_json_of_the_rows(tmp_path):
         "iou_vessel": 40.0,
         "pairs": {"a->b": 70.0, "b->a": 60.0},
         "scored": "2/2",
-        "seeds": 1,
+        "seeds": "1",
+        "seeds_by_pair": {"a->b": 1, "b->a": 1},
         "parameters_millions": 12.35,
     }
     assert contents["fancy"]["miou"] is None
@@ -209,7 +247,7 @@ def test_entered_rows_are_flagged_and_never_shift_the_grid(tmp_path):
     assert lines(out / "leaderboard.csv")[1:-1] == [
         "their-net,source,80.00,70.00,2/2,1,,predictions",
         "plain,source,65.00,40.00,2/2,1,12.35,run",
-        "fancy,source,,,1/2,2,12.35,run",
+        "fancy,source,,,1/2,1-2,12.35,run",
         "half-net,source,,,1/2,1,,predictions",
     ]
     cells = lines(out / "cells.csv")
@@ -359,6 +397,10 @@ def test_a_valid_record_is_loaded_whole(tmp_path):
         (lambda r: r["scores"]["iou"].update(vesel=0.5), "scores name 'vesel', which is no class"),
         (lambda r: r["scores"].update(confusion=[[1, 2], [3]]), "scores.confusion is not 2 x 2"),
         (lambda r: r["fingerprints"].update(score="abc"), "fingerprints.score: string should match"),
+        (
+            lambda r: r["environment"].update(libraries={"numpy": 2}),
+            "environment.libraries.numpy: input should be a valid",
+        ),
         (lambda r: r.update(source="drive"), "source: input should be a valid array"),
     ],
 )

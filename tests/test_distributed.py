@@ -135,7 +135,7 @@ REPRESENTATIVE = {
 
 
 @pytest.mark.parametrize("case", list(REPRESENTATIVE))
-def test_two_processes_equal_one(tmp_path, case):
+def test_ddp_parity_two_processes_equal_one(tmp_path, case):
     """Losses, parameters and statistics are those of one process with the same batch, whatever a method couples."""
     segmenter, adaptations = REPRESENTATIVE[case]
     check_parity(tmp_path, job_of(tmp_path, segmenter, *adaptations))

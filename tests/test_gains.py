@@ -84,7 +84,7 @@ def test_one_pair_has_an_interval_over_seeds(tmp_path):
     half = 0.5 * stats.t.ppf(0.975, 1)
     assert (found["gain"], found["low"], found["high"]) == ("3.50", f"{3.5 - half:.2f}", f"{3.5 + half:.2f}")
     assert (found["seeds"], found["interval"], found["p_wilcoxon"]) == ("2", "seeds, t, 1 df", "")
-    assert found["gap_closed"] == "" and "no such cell of best" in found["note"]
+    assert found["gap_closed"] == "" and "the board has no row of the ceiling" in found["note"]
 
 
 def test_one_pair_and_seed_have_a_gain_without_interval(tmp_path):
@@ -124,10 +124,26 @@ def test_pairs_count_alike_whatever_their_seeds(tmp_path):
 
 
 def test_the_gap_is_of_the_same_seeds(tmp_path):
-    """The ceiling has seed 0 alone, the method both: their shares would not compare."""
-    values = {(name, "a->b", seed): 50.0 + seed for name in ("plain", "new") for seed in (0, 1)}
-    found = lines(board(tmp_path, values | {("best", "a->b", 0): 70.0}))["new"]
-    assert found["gap_closed"] == "" and "new and best have other seeds in common with plain" in found["note"]
+    """Floor and method have seeds 0, 1, 2, the ceiling 0 and 1: (9 + 12) of (20 + 22), whatever seed 2 gives.
+
+    A ceiling with one seed leaves a gap without spread; one with other seeds none, in words that suit every method.
+    """
+    values = {("plain", "a->b", seed): 50.0 for seed in (0, 1, 2)}
+    values |= {("new", "a->b", seed): value for seed, value in enumerate((59.0, 62.0, 90.0))}
+    found = lines(board(tmp_path / "1", values | {("best", "a->b", 0): 70.0, ("best", "a->b", 1): 72.0}))["new"]
+    assert (found["seeds"], found["gain"], found["gap_closed"]) == ("3", "20.33", "50.00") and found["note"] == ""
+    found = lines(board(tmp_path / "2", values | {("best", "a->b", 0): 70.0}))["new"]
+    assert found["gap_closed"] == "" and found["note"].startswith("ceiling − floor has no interval (one seed")
+    apart = {
+        ("plain", "a->b", 3): 50.0,
+        ("best", "a->b", 3): 70.0,
+        ("also", "a->b", 0): 61.0,
+        ("also", "a->b", 1): 63.0,
+    }
+    folder = board(tmp_path / "3", values | apart, peers=PEERS | {"also": ROLES})
+    assert "- new, also: no share of a gap: on some pair it has no seed in common with floor and ceiling" in (
+        (folder / "leaderboard.md").read_text().split("\n")
+    )
 
 
 def test_a_gap_that_may_be_noise_is_blank(tmp_path):
@@ -143,7 +159,7 @@ def test_gains_are_on_both_pages(tmp_path):
     folder = board(tmp_path / "1", ONE_PAIR)
     markdown, page = ((folder / name).read_text() for name in ("leaderboard.md", "index.html"))
     assert "| new | plain | +3.50 | −2.85 to +9.85 | seeds, t, 1 df | 0.090 |  | 8.17 | 1 of 1 |  |" in markdown
-    assert "- new: gap lacks a → b (no such cell of best)" in markdown.split("\n")
+    assert "- new: no share of a gap: the board has no row of the ceiling" in markdown.split("\n")
     assert "−2.85 to +9.85" in page and "seeds, t, 1 df" in page and 'href="gains.csv"' in page
     for text in (markdown, page):
         assert "with its 95 % interval" in text and "two-way clusters" in text

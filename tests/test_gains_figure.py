@@ -11,8 +11,9 @@ from test_gains import ONE_PAIR, ONE_SOURCE, PEERS, board
 
 from xdseg.reporting.about import About
 from xdseg.reporting.board import build_board
-from xdseg.reporting.gains_figure import DOWN, UP
+from xdseg.reporting.gains_figure import ARROWS, DOWN, UP
 
+ARROW_PIXELS = 4  # of one column; no letter has this colour, which is no grey
 WHOLE = (0.0, 1.0)
 HALVES = ((0.0, 0.5), (0.5, 1.0))  # of two panels
 
@@ -51,6 +52,22 @@ def test_a_pair_alone_shows_its_seeds_and_a_board_without_gains_a_figure(tmp_pat
     assert widths[1] / widths[0] == pytest.approx(3 / 4, abs=0.03)
     nothing = build(tmp_path / "none")
     assert runs(nothing, UP) == runs(nothing, DOWN) == []
+
+
+def arrows(folder: Path) -> int:
+    """Groups of pixels, from left to right, in the colour that arrows alone have."""
+    image = np.asarray(Image.open(folder / "gains.png").convert("RGB")).astype(int)
+    hits = (image == [int(ARROWS["color"][at : at + 2], 16) for at in (1, 3, 5)]).all(2)
+    columns = hits.sum(0) >= ARROW_PIXELS
+    return int((np.diff(columns.astype(int), prepend=0) == 1).sum())
+
+
+def test_a_band_that_the_axis_cuts_has_arrows(tmp_path):
+    """Of 3.9, 4 and 4.1 it is 4 ± 0.25, inside the axis; of 2, 4 and 6, ± 4.97, cut above; of -30, 4 and 38 at both."""
+    plain = {key: value for key, value in ONE_SOURCE.items() if key[0] == "plain"}
+    for number, gains in enumerate(((3.9, 4, 4.1), (2, 4, 6), (-30, 4, 38))):
+        new = {("new", f"a->{target}", 0): 50.0 + gain for target, gain in zip("bcd", gains, strict=True)}
+        assert arrows(board(tmp_path / str(number), plain | new)) == number
 
 
 def of_classes(folder: Path) -> dict[tuple[str, str], dict[str, str]]:

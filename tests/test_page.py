@@ -16,6 +16,8 @@ import yaml
 from conftest import ROOT, small_config
 from PIL import Image
 from test_board import CLASSES, EXPECTED, RECORDS, cell, entered, record
+from test_gains import ONE_SOURCE
+from test_gains import board as gains_board
 
 from xdseg.cells import Context
 from xdseg.errors import BadInput
@@ -98,10 +100,33 @@ def test_the_table_shows_means_gains_and_holes(tmp_path):
     """The incomplete row says so, where it is seen first and in its place."""
     text = words(page(tmp_path, about=About(peers=PEERS)))
     assert "fancy lacks a value on 1 of 2 pairs" in text and "b → a (seed 0)" in text
-    assert "– fancy no mean – – – 1.5 source 1/2 2" in text
+    assert "– fancy no mean – – – 1.5 source 1/2 1–2 of 2" in text
     assert "fancy over plain – – – – – – – fancy lacks b → a (seed 0 of fancy)" in text
     assert "1 plain 65.00 40.00 – – 1.5 source 2/2 1 12.35" in text
     assert "cells scored 5 of 6" in text
+
+
+def test_gains_are_coloured_where_the_interval_does_not_hold_0(tmp_path):
+    """best: 10, 10 and 13, 11 ± 4.30; new: 2, 4 and 6, 4 ± 4.97, which holds 0; turned round, best is a loss."""
+    for name, sign, shown in (("1", 1, '<b class="up">+11.00</b>'), ("2", -1, '<b class="down">−11.00</b>')):
+        values = {key: 50 + sign * (value - 50) for key, value in ONE_SOURCE.items()}
+        text = (gains_board(tmp_path / name, values) / "index.html").read_text()
+        assert shown in text and ">{} <small>".format({1: "+4.00", -1: "−4.00"}[sign]) in text
+        assert text.count('<b class="up">') + text.count('<b class="down">') == 1
+
+
+def test_a_card_has_the_interval_over_its_seeds(tmp_path):
+    """On a->b 90 and 80: 85 ± 12.71 × 7.07 / √2; on b->a a seed is missing: no mean; plain has one seed each."""
+    found = contents(page(tmp_path), "cards")
+
+    def over_seeds(name: str) -> list:
+        place = found["cards"][name].get("seeds")
+        return None if place is None else found["sections"][place]["rows"]
+
+    assert over_seeds("fancy/a--b") == [["mean mIoU", "85.00 ± 63.53 (95 %, Student's t, n = 2)"]]
+    assert over_seeds("fancy/b--a") is None
+    assert over_seeds("plain/a--b") == [["n", "1"], ["95 % over seeds", "none: one seed, no spread to judge by"]]
+    assert found["cards"]["plain/a--b"]["seeds"] == found["cards"]["plain/b--a"]["seeds"], "kept once"
 
 
 def test_a_missing_cell_is_visible_and_says_how_it_is_made(tmp_path):

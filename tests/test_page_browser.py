@@ -132,8 +132,8 @@ def said(page) -> str:
 def test_rows_are_sorted_by_a_columns_name_and_those_without_a_value_stay_last(visit):
     """Mean: 46.67, 43.33, 10.00, and gamma has none; a column says how it is sorted."""
     page = visit()
-    assert table(page, "rank", "mean") == [["alpha", "1", "46.67"], ["beta", "2", "43.33"], [EVIL, "3", "10.00"],
-                                           ["gamma", "–", "no mean"]]  # fmt: skip
+    assert table(page, "rank", "mean") == [["alpha", "=1\n[1–3]", "46.67"], ["beta", "=2\n[1–3]", "43.33"],
+                                           [EVIL, "=3\n[1–3]", "10.00"], ["gamma", "–", "no mean"]]  # fmt: skip
     heading = page.locator("#methods thead th").filter(has_text="mIoU")
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
@@ -177,6 +177,7 @@ def test_means_are_over_the_chosen_cells_the_same_for_all_rows(visit):
         [EVIL, "4", "10.00", "–", "2/2"],
     ]
     assert "means over 2 of 3 pairs and all 3 classes" in said(page)
+    assert page.locator(".brackets").is_hidden(), "what tests leave open is of the whole board"
     page.locator("#classes label").filter(has_text="car").click()
     assert table(page, "mean") == [["alpha", "70.00"], ["beta", "52.50"], ["gamma", "25.00"], [EVIL, "10.00"]]
     page.locator("#pairs [data-check=all]").click()
@@ -189,7 +190,31 @@ def test_means_are_over_the_chosen_cells_the_same_for_all_rows(visit):
     assert {row[1] for row in table(page, "mean")} == {"no mean"}
     page.locator("#pairs [data-check=all]").click()
     page.locator("#classes [data-check=all]").click()
-    assert table(page, "rank", "mean", "gain", "better", "scored") == whole
+    assert table(page, "rank", "mean", "gain", "better", "scored") == whole and page.locator(".brackets").is_visible()
+    page.locator("#search").fill("alpha")
+    assert table(page, "rank") == [["alpha", "1"]], "a rank among the shown has no interval"
+    page.locator("#search").fill("gam")
+    assert table(page, "rank") == [["gamma", "–"]]
+
+
+def test_a_ceiling_has_no_rank_whatever_is_chosen(browser, tmp_path):
+    """Best on every pair, and no competitor; seeds are counted on the chosen pairs, 1–2 on both, 2 on the first."""
+    known = {("best", "oracle"): 0.9, ("good", "uda"): 0.7, ("poor", "source"): 0.3}
+    keys = [(name, pair, seed, setting) for name, setting in known for pair, seeds in (("a->b", (0, 1)), ("b->a", (0,)))
+            for seed in seeds]  # fmt: skip
+    records = [
+        record(name, pair, known[name, setting], seed=seed, setting=setting) for name, pair, seed, setting in keys
+    ]
+    expected = [cell(*key) for key in keys]
+    build_board(suite="vessels", classes=("background", "vessel"), expected=expected, records=records, out=tmp_path)
+    page = browser.new_page()
+    page.goto(f"file://{tmp_path}/index.html")
+    assert table(page, "rank", "seeds") == [["best", "–", "1–2"], ["good", "=1\n[1–2]", "1–2"],
+                                            ["poor", "=2\n[1–2]", "1–2"]]  # fmt: skip
+    page.locator("#choose summary").click()
+    page.locator("#pairs label").filter(has_text="b → a").click()
+    assert table(page, "rank", "seeds") == [["best", "–", "2"], ["good", "1", "2"], ["poor", "2", "2"]]
+    page.close()
 
 
 def test_classes_are_of_the_chosen_pairs_or_of_one(visit):

@@ -1,9 +1,14 @@
 """Parts of the page: what rows are filtered by, marked with, drawn from, and set beside."""
 
+import subprocess
+import sys
+
+import numpy as np
 from conftest import ROOT
 from test_board import cell, entered, record
 
 from xdseg.params import load
+from xdseg.process import LIBRARIES, provenance
 from xdseg.published import read
 from xdseg.reporting.about import About
 from xdseg.reporting.cells_table import TableCell, by_method, collect
@@ -12,7 +17,7 @@ from xdseg.reporting.page_costs import costs
 from xdseg.reporting.page_curves import learning
 from xdseg.reporting.page_facets import LABELS, choices, common, facets
 from xdseg.reporting.page_map import classes_of
-from xdseg.reporting.page_marks import marks
+from xdseg.reporting.page_marks import marks, order
 from xdseg.reporting.page_published import beside
 from xdseg.reporting.page_scores import page_pairs, values
 from xdseg.reporting.page_templates import coded
@@ -57,6 +62,43 @@ def test_rows_that_differ_from_most_cells_are_marked():
     assert found.of("half")["D"] == "on another device: gpu"
     assert [mark for mark, _ in found.legend] == ["D", "P", "L", "C"]
     assert "(cpu)" in dict(found.legend)["D"] and "(torch 2.15.0)" in dict(found.legend)["L"]
+
+
+def test_libraries_are_compared_where_both_records_have_them():
+    """numpy differs, timm is told by two, torch alone by one of before: it is no other version to say nothing."""
+    cells = collected(
+        made("one", libraries={"numpy": "2.3", "timm": "1.0"}),
+        made("two", libraries={"numpy": "2.3"}),
+        made("odd", libraries={"numpy": "2.4", "timm": "1.0"}),
+        made("before"),
+    )
+    found = marks(cells)
+    assert not any(found.of(name) for name in ("one", "two", "before"))
+    assert found.of("odd") == {"L": "with other library versions: numpy 2.4"}
+    assert found.legend == [("L", "made with other library versions than most cells of this board (numpy 2.3), "
+                                  "in part or whole")]  # fmt: skip
+
+
+def test_a_run_tells_the_libraries_that_can_change_its_numbers(monkeypatch):
+    """Those that are installed, by their versions, and none of them is imported for it; absent ones are left out."""
+    monkeypatch.setattr("xdseg.process.LIBRARIES", (*LIBRARIES, "no-such-library"))
+    found = provenance()["libraries"]
+    assert found["numpy"] == np.__version__ and {"pillow", "timm", "torchvision", "transformers"} <= set(found)
+    assert "no-such-library" not in found
+    code = "import sys; from xdseg.process import provenance; provenance(); sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_versions_are_numbers_not_words():
+    """0.10 is newer than 0.9, 10 than 9; 2 and "2" are one; a candidate comes before its release."""
+    new, old = made("new", versions={"dacs": 10}), made("old", versions={"dacs": "9"})
+    new["benchmark_version"], old["benchmark_version"] = "0.10.0", "0.9.0"
+    found = marks(collected(new, old))
+    assert found.of("new") == {} and found.of("old") == {"V": "older version of a part: XDSeg 0.9.0, dacs 9"}
+    same = [made(name, versions={"dacs": version}) for name, version in (("number", 2), ("word", "2"))]
+    assert marks(collected(*same)).rows == {}
+    in_order = ["0.9", "0.9.1", "0.10rc1", "0.10rc2", "0.10", "0.10.0", "1"]
+    assert sorted(reversed(in_order), key=order) == in_order
 
 
 def test_older_versions_of_parts_are_marked_whatever_most_have():

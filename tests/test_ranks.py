@@ -2,7 +2,9 @@
 
 import csv
 import importlib.util
+import re
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from test_gains import ONE_PAIR, board
 from xdseg.reporting.cells_table import collect
 from xdseg.reporting.figures import DPI
 from xdseg.reporting.leaderboard import rank
+from xdseg.reporting.page_ranks import MOST_BARS, picture, ranks_section
 from xdseg.reporting.ranks import Ranks, ranks
 from xdseg.reporting.ranks_figure import AXIS, BEST, MARGIN, OTHER
 from xdseg.reporting.ranks_table import COLUMNS
@@ -137,6 +140,60 @@ def test_a_board_that_is_too_small_says_so(tmp_path, values, reason):
     assert extent(folder, BEST) is None and extent(folder, OTHER) is None
     assert "## Ranks" not in (folder / "leaderboard.md").read_text()
     assert f"% No ranks, hence no marks, {reason}.\n" in (folder / "leaderboard.tex").read_text()
+
+
+def test_the_page_shows_ranks_with_what_tests_leave_open(tmp_path):
+    """By hand, with a ceiling on top: it has no rank; twin and mid have equal means, hence one place, 2 of 2 to 3.
+
+    The picture has a label per ranked method, each on its place, and one bar with a dot for each of the two.
+    """
+    top = {("top", f"a->{target}", 0): 94.0 for target in "bcde"}
+    settings = {"top": "oracle"}
+    wanted = [cell(*key, setting=settings.get(key[0], "source")) for key in BY_HAND | top]
+    records = [record(m, p, v / 50 - 0.9, seed=s, setting=settings.get(m, "source"))
+               for (m, p, s), v in (BY_HAND | top).items()]  # fmt: skip
+    text = (build(tmp_path / "1", expected=wanted, records=records) / "index.html").read_text()
+    shown = {name: re.sub(r"<[^>]+>", " ", rank).split() for rank, name in re.findall(
+        r'<td class="n rank"[^>]*>(.*?)</td>.*?<a href="#what-\d+">(\w+)</a>', text, re.DOTALL)}  # fmt: skip
+    assert shown == {"top": ["–"], "best": ["1", "[1]"], "mid": ["2", "[2–3]"], "twin": ["2", "[2–3]"],
+                     "low": ["4", "[4]"]}  # fmt: skip
+    assert "a ceiling: it learns from the target&#39;s labels" in text
+    section = re.search(r'<section id="ranks">(.*?)</section>', text, re.DOTALL)[1]
+    assert re.findall(r'<text class="name"[^>]*>(.*?)</text>', section) == [
+        *("best  1.00 [1]", "twin  2.38 [2–3]", "mid  2.62 [2–3]", "low  4.00 [4]")
+    ]
+    assert section.count('<g class="without">') == 1 and 'class="with"' not in section
+    assert section.count("<circle") == 2 and "<strong>top</strong> not ranked" in section
+
+
+def test_the_picture_on_the_page_is_to_scale():
+    """Mean ranks 1, 2.38, 2.62 and 4 of four on an axis from 1 to 4; a bar from the second to the third, of no best."""
+    drawn = picture(standings(BY_HAND))
+    left, right, y = drawn.axis
+    starts = [float(label.points.split(",")[0]) for label in drawn.labels]
+    assert starts == pytest.approx([left + (right - left) * (r - 1) / 3 for r in (1, 2.375, 2.625, 4)], abs=0.1)
+    (bar,) = drawn.bars
+    assert list(bar.places) == pytest.approx(starts[1:3], abs=0.1) and bar.y < y and not bar.best
+    assert [label.anchor for label in drawn.labels] == ["end", "end", "start", "start"]
+    assert all(0 < label.x < drawn.width and y < label.y < drawn.height for label in drawn.labels)
+
+
+def test_a_picture_of_too_many_bars_is_left_to_its_file():
+    """One bar more than the page draws: none of them, and how many there are; the table stays."""
+    found = standings(BY_HAND)
+    for number, drawn in ((MOST_BARS, True), (MOST_BARS + 1, False)):
+        section = ranks_section(replace(found, groups=found.groups * number))
+        assert bool(section["picture"]) == drawn and section["bars"] == number and len(section["lines"]) == 4
+
+
+def test_rows_that_tie_with_the_best_are_marked(tmp_path):
+    """mid and twin alone: neither has a rank to itself; a board of one pair has ranks without brackets, and says so."""
+    two = {key: value for key, value in BY_HAND.items() if key[0] in ("twin", "mid")}
+    text = (board(tmp_path / "1", two) / "index.html").read_text()
+    assert len(re.findall(r">=</abbr>1<br><small>\[1–2\]</small>", text)) == 2 and 'class="with"' in text
+    text = (board(tmp_path / "2", ONE_PAIR) / "index.html").read_text()
+    assert "no test says which of them hold, as they need 2 pairs of domains and this board has 1." in text
+    assert 'id="ranks"' not in text and re.search(r'<td class="n rank" data-sort="1">1</td>', text)
 
 
 def test_what_is_not_separable_need_not_hang_together():

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +20,10 @@ from xdseg.files import leftovers
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LOCK, HOLDER = ".lock", "process"  # a run's, and the word that it begins with while it is held
+LIBRARIES = (  # beside torch, whose version is asked of torch itself: those whose code can change a number
+    *("mamba-ssm", "numpy", "open_clip_torch", "pillow", "safetensors", "scipy", "segmentation-models-pytorch"),
+    *("timm", "torchvision", "transformers"),
+)
 SOURCES = ("Snakefile", "params.yaml", "pipeline", "xdseg")  # what a dirty tree is asked about
 
 
@@ -97,7 +102,7 @@ def now() -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Version, commit and platform; None for what is unknown, as outside a checkout."""
+    """Version, commit, platform and libraries; None for what is unknown, as outside a checkout."""
     dirty = _git("status", "--porcelain", "--", *SOURCES)
     return {
         "xdseg": __version__,
@@ -105,7 +110,17 @@ def provenance() -> dict[str, Any]:
         "dirty": None if dirty is None else bool(dirty),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "libraries": libraries(),
     }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the installed libraries that can change a number, by name, without importing them."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git(*arguments: str) -> str | None:

@@ -42,7 +42,7 @@ def build_board(
     named = {"suite": suite, "classes": classes, "images": images}
     texts = tables(rows, cells, found, standing, about=about, **named) | {
         "leaderboard.md": leaderboard_md(rows, cells, found, standing, **named),
-        "index.html": index_html(rows, cells, found, about=about, **named),
+        "index.html": index_html(rows, cells, found, standing, about=about, **named),
     }
     for name, text in texts.items():
         write_text(out / name, text)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xdseg.errors import BadInput
-from xdseg.reporting.leaderboard import ENTERED
+from xdseg.reporting.origin import ENTERED
 from xdseg.reporting.page_templates import render
 from xdseg.reporting.text import fixed
 
@@ -28,14 +28,14 @@ SCRIPTS = ("base", "tables", "front")
 class FrontRow(BaseModel):
     """One method of a board, as leaderboard.json has it. Scores are percentages."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
 
     setting: str
     origin: str
     miou: float | None
     pairs: dict[str, float | None]
     scored: str
-    seeds: int
+    seeds: str = Field(pattern=r"^\d+(-\d+)?$")  # of each pair: `3`, or from `1-3`; a number in earlier boards
 
 
 ROWS = TypeAdapter(dict[str, FrontRow])
@@ -119,7 +119,7 @@ def _summary(board: Board) -> dict[str, Any]:
     labelled = [name for name in ranked if board.rows[name].setting in LABELLED]
     shown = [name for name in ranked if name not in labelled][:BEST] + labelled[:1]
     pairs = next(iter(board.rows.values())).pairs
-    seeds = sorted({row.seeds for row in board.rows.values()})
+    seeds = sorted({int(end) for row in board.rows.values() for end in row.seeds.split("-")})
     return {
         "board": board,
         "facts": [

@@ -1,6 +1,7 @@
 """Gains: what a row has over the row it names, pair by pair and over the pairs, with its uncertainty."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from xdseg.reporting.about import About
@@ -16,6 +17,8 @@ from xdseg.reporting.text import ARROW
 Pair = tuple[str, str]
 Values = Mapping[int, float | None]  # by seed, of the cells that the grid wants; None where one has no value
 Scored = Mapping[tuple[str, Pair], Values]  # by method and pair
+ENDS = ("floor", "ceiling")  # roles of the two rows between which a gap lies
+NO_COMMON_SEED = "no share of a gap: on some pair it has no seed in common with floor and ceiling"
 NAMED = 2  # cells whose absence a note names; of more it gives the number
 FEWEST_PAIRS = 2  # over which a gain is averaged; on one pair it is averaged over seeds
 
@@ -126,17 +129,29 @@ def _lacking(values: Mapping[str, Values]) -> list[str]:
 
 def _with_gap(gain: Gain, method: str, scored: Scored, about: About) -> Gain:
     """The gain with the share of the gap that the method closes, where the board has its floor and its ceiling."""
-    floor, ceiling = (about.peers.get(method, {}).get(role) for role in ("floor", "ceiling"))
+    floor, ceiling = named = [about.peers.get(method, {}).get(role) for role in ENDS]
     if not floor or not ceiling:
         return gain
+    known = {name for name, _ in scored}
+    if absent := [role for role, name in zip(ENDS, named, strict=True) if name not in known]:
+        return replace(gain, not_closed=f"no share of a gap: the board has no row of the {' and the '.join(absent)}")
     own = gain if gain.against == floor else against(method, (floor, "floor"), gain.by_seed, scored)
     gap = against(ceiling, (floor, "floor"), gain.by_seed, scored)
     if own.lacking or gap.lacking:
         return replace(gain, not_closed=f"gap lacks {_named(own.lacking or gap.lacking)}")
-    if [*map(list, own.by_seed.values())] != [*map(list, gap.by_seed.values())]:
-        return replace(gain, not_closed=f"{method} and {ceiling} have other seeds in common with {floor}")
-    closed, reason = gap_closed(own.mean, gap.estimate)
+    shared = {pair: own.by_seed[pair].keys() & gap.by_seed[pair].keys() for pair in gain.by_seed}
+    if not all(shared.values()):
+        return replace(gain, not_closed=NO_COMMON_SEED)
+    closed, reason = gap_closed(_on(own, shared).mean, _on(gap, shared))
     return replace(gain, closed=closed, not_closed=reason)
+
+
+def _on(gain: Gain, seeds: Mapping[Pair, AbstractSet[int]]) -> Estimate:
+    """The estimate of a gain that lacks no cell, on these seeds alone."""
+    by_seed = {p: {seed: value for seed, value in own.items() if seed in seeds[p]} for p, own in gain.by_seed.items()}
+    if by_seed == gain.by_seed:
+        return gain.estimate
+    return _estimate(by_seed, {pair: mean(values.values()) for pair, values in by_seed.items()}, ())
 
 
 def _named(cells: Sequence[str]) -> str:

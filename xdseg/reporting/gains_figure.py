@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from xdseg.reporting.figures import save_figure
 from xdseg.reporting.gains import FEWEST_PAIRS, Gain
@@ -22,6 +23,8 @@ FONT, SMALL = 8.5, 7.0  # points
 LEAST_SPAN = 0.1  # points, of an axis on which all bars are 0
 INK, QUIET, BAND = "#1a1a1a", "#6b6b6b", "#e6e6e6"
 UP, DOWN = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion: apart for colour-blind readers, and in grey
+HALO = 2.0  # points of white around a number, which the dashed mean may cross
+ARROWS = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0, "color": "#3c3c4a"}  # of a band that is cut
 ROOM = 0.17  # of a panel's width, at each end, for the numbers
 
 
@@ -58,6 +61,8 @@ def _panel(method: str, gain: Gain) -> _Panel:
 
 def _figure(panels: Sequence[_Panel], suite: str) -> Figure:
     title = f"{suite}: gain in mIoU (points) on every pair; dashed: mean; grey: its 95 % interval"
+    scales = _scales(panels)
+    title += ", cut at arrows" * any(map(_beyond, panels, (scales[panel.gain.role] for panel in panels)))
     across = max(1, min(ACROSS, len(panels)))
     labels = LETTER * max((len(name) for panel in panels for name, _ in panel.bars), default=0)
     lines = [panels[at : at + across] for at in range(0, len(panels), across)]
@@ -67,7 +72,7 @@ def _figure(panels: Sequence[_Panel], suite: str) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     _text(figure, GUTTER / width, 1 - TITLE / 2 / height, title if panels else f"{suite}: no gain to show")
-    scales, top = _scales(panels), height - TITLE
+    top = height - TITLE
     for line, tall in zip(lines, heights, strict=True):
         for column, panel in enumerate(line):
             left = GUTTER + column * (labels + PANEL + GUTTER) + labels
@@ -95,7 +100,9 @@ def _draw(axes: Axes, panel: _Panel, scale: tuple[float, float]) -> None:
     axes.set(xlim=scale, ylim=(len(values) - 0.5, -0.5))
     if about.interval:
         axes.axvspan(*(100 * end for end in about.interval), color=BAND, linewidth=0)
-        axes.set_xlim(scale)  # the band may reach beyond
+        axes.set_xlim(scale)
+        for x, marker in _beyond(panel, scale):
+            axes.plot([x, x], [0, 1], transform=axes.transAxes, marker=marker, clip_on=False, **ARROWS)
     axes.barh(places, values, height=0.7, color=[UP if value >= 0 else DOWN for value in values])
     axes.axvline(0, color=INK, linewidth=0.8)
     if about.mean is not None:
@@ -103,12 +110,19 @@ def _draw(axes: Axes, panel: _Panel, scale: tuple[float, float]) -> None:
     for place, value in zip(places, values, strict=True):
         gap = 0.02 * (scale[1] - scale[0]) * (1 if value >= 0 else -1)
         side = "left" if value >= 0 else "right"
-        axes.text(value + gap, place, signed(value / 100, 1), ha=side, va="center_baseline", size=SMALL, color=INK)
+        number = axes.text(value + gap, place, signed(value / 100, 1), ha=side, va="center_baseline", size=SMALL)
+        number.set(color=INK, path_effects=[withStroke(linewidth=HALO, foreground="white")])
     axes.set_yticks(places, [name for name, _ in panel.bars], size=SMALL, color=INK, parse_math=False)
     axes.tick_params(length=0, pad=2)
     axes.tick_params(axis="x", labelsize=SMALL, labelcolor=QUIET)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _beyond(panel: _Panel, scale: tuple[float, float]) -> list[tuple[float, str]]:
+    """Where an interval is cut by the ends of the axis: share of the width, and the arrow that says so."""
+    low, high = panel.gain.estimate.interval or (0.0, 0.0)
+    return [(0.0, "<")] * (100 * low < scale[0]) + [(1.0, ">")] * (100 * high > scale[1])
 
 
 def _headings(figure: Figure, panel: _Panel, x: float, y: float) -> None:

@@ -24,8 +24,8 @@ MEANING = (
     "on the seeds that both have, in points, with its 95 % interval. Pairs that share a domain are not independent: "
     "the interval and p allow for it (two-way clusters of source and target), Wilcoxon's p does not. Holm adjusts p "
     "for the number of methods in this table. Detectable is the smallest true gain that would be found at 5 % with "
-    "80 % probability, given this spread. Gap closed is (method − floor) / (ceiling − floor) in %, "
-    "where ceiling − floor is more than noise."
+    "80 % probability, given this spread. Gap closed is (method − floor) / (ceiling − floor) in %, on the seeds that "
+    "all three have, where ceiling − floor is more than noise."
 )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from xdseg.reporting.cells_table import TableCell, dice_regions
 from xdseg.reporting.origin import CAVEAT, ENTERED, imported
-from xdseg.reporting.text import csv_text, fixed, percent
+from xdseg.reporting.seeds import HYPHEN, scored_seeds, span, spread
+from xdseg.reporting.statistics.estimate import Estimate
+from xdseg.reporting.text import csv_text, fixed, percent, points
 
 MILLION = 1e6
 
@@ -23,16 +25,22 @@ class Row:
     by_pair: dict[tuple[str, str], float | None]  # every pair of the board: mean over its seeds
     miou: float | None  # unweighted mean over all pairs of the board; None unless each has a value
     last_class: float | None  # the same mean, of the IoU of the suite's last class
-    seeds: int  # different seeds that were scored
+    seeds: dict[tuple[str, str], int]  # every pair of the board: how many seeds have a value
     parameters: int | None
     mean_dice: float | None = None  # means as of mIoU, of the Dice pooled over a split
     dice: dict[str, float | None] = field(default_factory=dict)  # by region; equal keys in all rows of a board
     imported: str = ""  # how many of its cells came in a pack, as `3 of 6`; empty if none did
+    spread: Estimate | None = None  # of miou over the seeds; on boards of one pair alone
 
     @property
     def scored(self) -> str:
         """Pairs with a value of all pairs, as 3/20."""
         return f"{sum(value is not None for value in self.by_pair.values())}/{len(self.by_pair)}"
+
+    @property
+    def told_seeds(self) -> str:
+        """Fewest and most seeds of its pairs, as 1–3."""
+        return span(self.seeds.values())
 
     @property
     def entered(self) -> bool:
@@ -81,11 +89,12 @@ def _row(
         by_pair=by_pair,
         miou=mean(by_pair.values()),
         last_class=over_pairs(lambda cell: cell.iou(classes[-1])),
-        seeds=len({record["seed"] for record in records}),
+        seeds=scored_seeds(cells, pairs),
         parameters=next((record["model"]["parameters"] for record in records if record["model"]), None),
         mean_dice=over_pairs(lambda cell: cell.mean_dice) if regions else None,
         dice={name: over_pairs(lambda cell, name=name: cell.dice(name)) for name in regions},
         imported=f"{brought} of {len(records)}" if brought else "",
+        spread=spread(cells, pairs),
     )
 
 
@@ -104,17 +113,27 @@ def mean(values: Iterable[float | None]) -> float | None:
 def leaderboard_csv(rows: Sequence[Row], classes: tuple[str, ...]) -> str:
     """The rows in their order; of two classes, the last one's IoU has a column, as the first hides it in the mean.
 
-    There are columns of Dice if some cell of the board has one.
+    There are columns of Dice if some cell of the board has one, and of the interval over seeds if some row has one.
     """
-    last = last_class(classes)
+    last, ends = last_class(classes), ["miou_low", "miou_high"] if with_spread(rows) else []
     shown = [*([f"iou_{last}"] if last else []), *dice_names(rows, average="mean_dice", region="dice_{}")]
-    header = ["method", "setting", "miou", *shown, "pairs", "seeds", "parameters_millions", "origin"]
+    header = ["method", "setting", "miou", *ends, *shown, "pairs", "seeds", "parameters_millions", "origin"]
     lines = []
     for row in rows:
-        values = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
-        about = [row.scored, row.seeds, millions(row.parameters), row.told_origin]
+        interval = [points(end) for end in _ends(row) or (None, None)] if ends else []
+        values = [percent(row.miou), *interval, *([percent(row.last_class)] if last else []), *dice_texts(row)]
+        about = [row.scored, span(row.seeds.values(), HYPHEN), millions(row.parameters), row.told_origin]
         lines.append([row.method, row.setting, *values, *about])
     return csv_text(header, lines)
+
+
+def with_spread(rows: Sequence[Row]) -> bool:
+    """Has some row an interval over its seeds? Then tables have a column for it."""
+    return any(_ends(row) for row in rows)
+
+
+def _ends(row: Row) -> tuple[float, float] | None:
+    return row.spread.interval if row.spread else None
 
 
 def dice_names(rows: Sequence[Row], *, average: str, region: str) -> list[str]:
@@ -145,7 +164,8 @@ def leaderboard_json(
 
     `over_images` is what else is said of some methods, ready for JSON.
     """
-    contents = {row.method: _nested(row, last_class(classes)) for row in rows}
+    spreads = with_spread(rows)
+    contents = {row.method: _nested(row, last_class(classes), spreads=spreads) for row in rows}
     for method, said in (over_images or {}).items():
         contents[method] |= said
     return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -157,7 +177,8 @@ def metrics_json(rows: Sequence[Row]) -> str:
     return json.dumps(contents, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _nested(row: Row, last: str | None) -> dict[str, Any]:
+def _nested(row: Row, last: str | None, *, spreads: bool) -> dict[str, Any]:
+    interval = [float(points(end)) for end in _ends(row) or ()] or None
     dice = {name: _number(percent(value)) for name, value in row.dice.items()}
     return (
         {
@@ -168,9 +189,11 @@ def _nested(row: Row, last: str | None) -> dict[str, Any]:
                 f"{source}->{target}": _number(percent(value)) for (source, target), value in row.by_pair.items()
             },
             "scored": row.scored,
-            "seeds": row.seeds,
+            "seeds": span(row.seeds.values(), HYPHEN),
+            "seeds_by_pair": {"->".join(pair): count for pair, count in row.seeds.items()},
             "parameters_millions": _number(millions(row.parameters)),
         }
+        | ({"miou_interval": interval} if spreads else {})
         | ({f"iou_{last}": _number(percent(row.last_class))} if last else {})
         | ({"mean_dice": _number(percent(row.mean_dice)), "dice": dice} if dice else {})
     )

@@ -11,10 +11,12 @@ from xdseg.reporting.image_gains import ImageGains, beyond_images
 from xdseg.reporting.image_table import BEYOND, image_sets
 from xdseg.reporting.image_table import HEADER as IMAGES_HEADER
 from xdseg.reporting.image_table import MEANING as IMAGES_MEANING
-from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class, millions
+from xdseg.reporting.leaderboard import Row, dice_names, dice_texts, last_class, millions, with_spread
 from xdseg.reporting.origin import ENTERED, imported_notes
 from xdseg.reporting.ranks import Ranks
 from xdseg.reporting.ranks_table import MEANING as RANKS_MEANING
+from xdseg.reporting.seeds import MEANING as SEEDS_MEANING
+from xdseg.reporting.seeds import half
 from xdseg.reporting.text import ARROW, escaped, escaped_note, percent
 from xdseg.reporting.uninformative import map_warnings
 
@@ -43,6 +45,7 @@ def leaderboard_md(
         f"# {escaped(suite)}",
         "\n".join(_table(rows, last_class(classes))),
         meaning(cells),
+        *([SEEDS_MEANING] if with_spread(rows) else []),
         f"![mIoU of each method on each pair, {escaped(suite)}](heatmap.png)",
         *_gains(found, images),
         *_ranks(standing),
@@ -54,15 +57,18 @@ def leaderboard_md(
 
 
 def _table(rows: Sequence[Row], last: str | None) -> Iterator[str]:
-    shown = [f"IoU of {escaped(last)} (%)"] if last else []
+    spreads = with_spread(rows)
+    shown = ["± over seeds"] if spreads else []
+    shown += [f"IoU of {escaped(last)} (%)"] if last else []
     shown += map(escaped, dice_names(rows, average="mean Dice (%)", region="Dice of {} (%)"))
     header = ["method", "setting", "mIoU (%)", *shown, "pairs", "seeds", "parameters (M)"]
     yield _line(header)
     yield _line(["---", "---", *["---:"] * (len(header) - 2)])
     for row in rows:
         name = escaped(row.method) + (f" {FLAG}" if row.entered else "")
-        numbers = [percent(row.miou), *([percent(row.last_class)] if last else []), *dice_texts(row)]
-        yield _line([name, escaped(row.setting), *numbers, row.scored, str(row.seeds), millions(row.parameters)])
+        numbers = [percent(row.miou), *([half(row.spread)] if spreads else [])]
+        numbers += [*([percent(row.last_class)] if last else []), *dice_texts(row)]
+        yield _line([name, escaped(row.setting), *numbers, row.scored, row.told_seeds, millions(row.parameters)])
 
 
 def _gains(found: Mapping[str, Gain], images: ImageGains) -> Iterator[str]:

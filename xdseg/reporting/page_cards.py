@@ -16,6 +16,8 @@ from xdseg.reporting.origin import ENTERED, imported
 from xdseg.reporting.page import notes_of
 from xdseg.reporting.page_images import SCORE, drawn_section, gain_section, score_text
 from xdseg.reporting.page_sections import COPY, MONO, Section, section
+from xdseg.reporting.seeds import told
+from xdseg.reporting.statistics.seeds import over_seeds
 from xdseg.reporting.text import fixed, percent
 
 SECONDS = 60  # in a minute
@@ -48,6 +50,8 @@ class Cards:
                 "miou": percent(mean(cell.miou for cell in own)),
                 "cells": [self._of(cell) for cell in own],
             }
+            if all(cell.miou is not None for cell in own):
+                self.cards[name]["seeds"] = self._place(_over_seeds(own))
             if gain := (gains or {}).get((own[0].method, own[0].pair)):
                 self.cards[name]["gain"] = self._place(gain_section(gain))
 
@@ -61,6 +65,14 @@ class Cards:
             self._known[text] = len(self.sections)
             self.sections.append(part)
         return self._known[text]
+
+
+def _over_seeds(cells: Sequence[TableCell]) -> Section:
+    """The mean over the seeds of one pair; alike for all that have one seed, so that the page has it once."""
+    if len(cells) == 1:
+        return section("Over seeds", [("n", 1), ("95 % over seeds", "none: one seed, no spread to judge by")])
+    found = over_seeds([cell.miou for cell in cells])
+    return section("Over seeds", [("mean mIoU", told(found, len(cells)))])
 
 
 def card_name(method: str, source: str, target: str) -> str:
@@ -96,6 +108,9 @@ def _scored(cell: TableCell, about: About) -> Iterable[Section]:
     yield section("Fingerprints", [(k, v, MONO) for k, v in record["fingerprints"].items()], folded=True)
     yield section("Files", _files(cell, about), folded=True)
     yield section("Made by", _origin(record))
+    libraries = (record.get("environment") or {}).get("libraries") or {}
+    if libraries:
+        yield section("Libraries", libraries.items(), folded=True)
     yield section("Costs", _costs(record.get("costs") or {}, record.get("model") or {}))
 
 

@@ -12,14 +12,19 @@ from xdseg.reporting.gains_table import MEANING, gain_lines, gain_notes
 from xdseg.reporting.image_gains import ImageGains, beyond_images
 from xdseg.reporting.image_table import BEYOND, image_sets
 from xdseg.reporting.image_table import MEANING as IMAGES_MEANING
-from xdseg.reporting.leaderboard import Row, dice_names, last_class
+from xdseg.reporting.leaderboard import Row, dice_names, last_class, with_spread
 from xdseg.reporting.page import FLAG, meaning, missing, notes
 from xdseg.reporting.page_curves import learning, without_curve
 from xdseg.reporting.page_errors import legend
 from xdseg.reporting.page_panels import panels
 from xdseg.reporting.page_published import beside
+from xdseg.reporting.page_ranks import ranks_section
 from xdseg.reporting.page_rows import rows_of
 from xdseg.reporting.page_templates import render
+from xdseg.reporting.ranks import Ranks
+from xdseg.reporting.ranks_table import MEANING as RANKS_MEANING
+from xdseg.reporting.seeds import MEANING as SEEDS_MEANING
+from xdseg.reporting.seeds import span
 from xdseg.reporting.text import ARROW
 
 FILES = {  # beside the page
@@ -47,13 +52,14 @@ def index_html(
     rows: Sequence[Row],
     cells: Sequence[TableCell],
     found: Mapping[str, Gain],
+    standing: Ranks,
     *,
     suite: str,
     classes: tuple[str, ...],
     about: About,
     images: ImageGains,
 ) -> str:
-    """The page of a board; `found` are its gains, `images` those over images.
+    """The page of a board; `found` are its gains, `images` those over images, `standing` its ranks.
 
     Raises BadInput if a panel cannot be read.
     """
@@ -68,6 +74,7 @@ def index_html(
         flag=FLAG,
         facts=_facts(rows, cells),
         meaning=meaning(cells, text=str, code="{}"),
+        spreads=SEEDS_MEANING if with_spread(rows) else "",
         notes=notes(rows, cells),
         missing=missing(rows, cells),
         lacking={row.method: list(row.by_pair.values()).count(None) for row in rows},
@@ -79,6 +86,8 @@ def index_html(
         beyond=bool(beyond),
         image_sets=image_sets(cells, images),
         images_meaning=IMAGES_MEANING,
+        ranks=ranks_section(standing),
+        ranks_meaning=RANKS_MEANING,
         published=beside(rows),
         pairs=[f"{source} {ARROW} {target}" for source, target in rows[0].by_pair],
         curves=learning(cells),
@@ -87,18 +96,18 @@ def index_html(
         panels_left_out=left_out,
         keys=legend(classes),
         files=FILES,
-        **rows_of(rows, cells, found, classes=classes, about=about, images=images),
+        **rows_of(rows, cells, found, standing, classes=classes, about=about, images=images),
     )
 
 
 def _facts(rows: Sequence[Row], cells: Sequence[TableCell]) -> list[tuple[str, str]]:
     scored = sum(cell.record is not None for cell in cells)
-    seeds = sorted({cell.seed for cell in cells})
+    seeds = span(count for row in rows for count in row.seeds.values())
     protocols = sorted({cell.record["protocol"]["name"] for cell in cells if cell.record})
     return [
         ("methods", str(len(rows))),
         ("domain pairs", str(len(rows[0].by_pair))),
         ("cells scored", f"{scored} of {len(cells)}"),
-        ("seeds" if len(seeds) > 1 else "seed", str(len(seeds))),
+        ("seed a pair" if seeds == "1" else "seeds a pair", seeds),
         ("protocol", ", ".join(protocols) or "–"),
     ]

@@ -1,5 +1,6 @@
 """The rows of a page: their numbers as texts, and what each method is."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from xdseg.reporting.leaderboard import Row, dice_texts, millions
 from xdseg.reporting.page_cards import flattened
 from xdseg.reporting.page_costs import Cost
 from xdseg.reporting.page_facets import UNKNOWN
+from xdseg.reporting.seeds import half, span
 from xdseg.reporting.text import percent
 from xdseg.settings.methods import ROLES
 
@@ -19,7 +21,6 @@ def row_of(
     row: Row, cells: Sequence[TableCell], gain: Gain | None, *, colour: int, cost: Cost | None
 ) -> dict[str, Any]:
     """One line of the table of methods; `cells` are the row's own."""
-    wanted = {cell.seed for cell in cells}
     interval = gain.estimate.interval if gain else None
     return {
         "row": row,
@@ -30,11 +31,26 @@ def row_of(
         "gain": gain,
         "gain_text": signed(gain.mean) if gain else "",
         "interval": " to ".join(map(signed, interval)) if interval else "",
-        "seeds": f"{row.seeds}/{len(wanted)}" if row.seeds < len(wanted) else str(row.seeds),
+        "apart": _sign(interval),
+        "spread": half(row.spread),
+        "seeds": _seeds(row, cells),
         "minutes": cost.per_run if cost else "",
         "parameters": millions(row.parameters),
         "complete": row.miou is not None,
     }
+
+
+def _sign(interval: tuple[float, float] | None) -> str:
+    """`up` or `down` where an interval does not hold 0: elsewhere a colour would claim what the tests do not."""
+    low, high = interval or (0, 0)
+    return "up" if low > 0 else "down" if high < 0 else ""
+
+
+def _seeds(row: Row, cells: Sequence[TableCell]) -> str:
+    """Seeds a pair that have a value; of how many, where some that are wanted have none."""
+    wanted = span(Counter(cell.pair for cell in cells if cell.pair in row.by_pair).values())
+    lacking = any(cell.miou is None for cell in cells)
+    return f"{row.told_seeds} of {wanted}" if lacking else row.told_seeds
 
 
 def method_of(

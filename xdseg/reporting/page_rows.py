@@ -14,20 +14,23 @@ from xdseg.reporting.page_facets import choices, common, facets
 from xdseg.reporting.page_map import classes_of, map_of
 from xdseg.reporting.page_marks import DEVICE, marks
 from xdseg.reporting.page_methods import method_of, row_of
+from xdseg.reporting.page_ranks import places as ranked
 from xdseg.reporting.page_scores import methods, page_pairs, values
+from xdseg.reporting.ranks import Ranks
 
 
 def rows_of(
     rows: Sequence[Row],
     cells: Sequence[TableCell],
     found: Mapping[str, Gain],
+    standing: Ranks,
     *,
     classes: Sequence[str],
     about: About,
     images: ImageGains,
 ) -> dict[str, Any]:
     """Parts of the page by the names that its templates use; methods are known by their place among `rows`."""
-    own, spent, marked = by_method(cells), costs(cells), marks(cells)
+    own, spent, marked, placed = by_method(cells), costs(cells), marks(cells), ranked(rows, standing)
     places = {row.method: place for place, row in enumerate(rows)}
     pairs = page_pairs(cells)
     colours = {method: number for number, method in enumerate(own)}
@@ -40,6 +43,7 @@ def rows_of(
         "places": places,
         "rows": [
             row_of(row, own[row.method], found.get(row.method), colour=colours[row.method], cost=cost.get(row.method))
+            | {"place": placed[row.method]}
             for row in rows
         ],
         "marks": marked,

@@ -30,6 +30,11 @@ class Standing:
         """The one rank that is left to it; None where there are several."""
         return self.low if self.low == self.high else None
 
+    @property
+    def open(self) -> str:
+        """The ranks that are left to it, as `1–19`, or the one."""
+        return str(self.low) if self.alone else f"{self.low}–{self.high}"
+
 
 @dataclass(frozen=True)
 class Ranks:

@@ -66,8 +66,7 @@ def _figure(found: Ranks, suite: str) -> Figure:
 
 
 def _label(standing: Standing) -> str:
-    left = str(standing.low) if standing.alone else f"{standing.low}–{standing.high}"
-    return f"{standing.method}  {standing.mean_rank:.2f} [{left}]"
+    return f"{standing.method}  {standing.mean_rank:.2f} [{standing.open}]"
 
 
 def _inches(text: str) -> float:

@@ -51,6 +51,10 @@ class _Model(_Part):
     parameters: Count
 
 
+class _Environment(_Part):
+    libraries: dict[str, str] | None = None
+
+
 class _Hop(_Part):
     origin: str = Field(min_length=1)
 
@@ -71,7 +75,7 @@ class _Record(_Part):
     scores: _Scores
     model: _Model | None
     costs: dict[str, Any] | None
-    environment: dict[str, Any] | None
+    environment: _Environment | None
     imported: list[_Hop] | None = None
 
     @model_validator(mode="after")

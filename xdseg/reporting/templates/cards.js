@@ -60,7 +60,8 @@ function show(name) {
   document.getElementById("card-title").textContent = contents.pairs[card.p].join(" → ");
   document.getElementById("card-value").textContent = card.miou || "missing";
   const body = document.getElementById("card-body");
-  body.replaceChildren(...("gain" in card ? [section(behind.sections[card.gain])] : []));
+  const tops = ["gain", "seeds"].filter((part) => part in card);
+  body.replaceChildren(...tops.map((part) => section(behind.sections[card[part]])));
   card.cells.forEach((cell, place) => {
     if (card.cells.length > 1) body.append(element("h3", `Seed ${cell.seed}: ${cell.miou || "missing"}`, "seed"));
     const [first, ...rest] = cell.sections.map((at) => section(behind.sections[at]));

@@ -79,27 +79,34 @@ function meanCell(m) {
 function writeRow(m, chosen) {
   const [row, method] = [rowOf[m], contents.methods[m]];
   if (chosen.whole) {
-    for (const name of ["mean", "gain", "better", "scored"]) write(row, name);
+    for (const name of ["mean", "gain", "better", "scored", "seeds"]) write(row, name);
     return;
   }
   write(row, "mean", meanCell(m), means[m]);
   const gains = method.peer === null ? [] : chosen.pairs.map((p) => gainOn(m, p, chosen.counted.get(p)));
   const gain = average(gains);
   const over = element("small", `over ${contents.methods[method.peer]?.name}`);
-  const number = gain === null ? null : element("b", points(gain), gain > 0 ? "up" : "down");
+  const number = gain === null ? null : points(gain); // bare: colours are of intervals, and there is none of a part
   write(row, "gain", number ? [number, " ", over] : none("–"), gain);
   const better = gains.filter((value) => value > 0).length;
   write(row, "better", number ? [`${better} of ${gains.length}`] : none("–"), number && better);
   const having = chosen.pairs.filter((p) => onPair(m, p, chosen.counted.get(p)) !== null).length;
   write(row, "scored", [`${having}/${chosen.pairs.length}`], having);
+  const seeds = chosen.pairs.map((p) => contents.values[m][p].filter((cell) => (cell[1] ?? null) !== null).length).filter(Boolean);
+  const ends = seeds.length ? [Math.min(...seeds), Math.max(...seeds)] : [0];
+  write(row, "seeds", [[...new Set(ends)].join("–")], ends[0]);
 }
 
-function writeRanks() {
-  const placed = shownMethods().map((m) => means[m]).filter((value) => value !== null);
+// Ranks as they came, with what the tests of the whole board leave open; of a part, or of some rows, the places alone.
+function writeRanks(chosen) {
+  const ranked = contents.methods.map((method, m) => means[m] !== null && method.setting !== "oracle");
+  const whole = chosen.whole && ranked.every((isRanked, m) => !isRanked || shown[m]);
+  const placed = shownMethods().filter((m) => ranked[m]).map((m) => means[m]);
   rowOf.forEach((row, m) => {
-    const rank = means[m] === null || !shown[m] ? null : 1 + placed.filter((value) => value > means[m]).length;
-    write(row, "rank", [rank ?? "–"], rank);
+    const rank = ranked[m] && shown[m] ? 1 + placed.filter((value) => value > means[m]).length : null;
+    if (whole) write(row, "rank"); else write(row, "rank", [rank ?? "–"], rank);
   });
+  for (const text of document.querySelectorAll(".brackets")) text.hidden = !whole;
 }
 
 function update() {
@@ -107,7 +114,7 @@ function update() {
   means = contents.methods.map((method, m) => (chosen.whole
     ? method.miou : average(chosen.pairs.map((p) => onPair(m, p, chosen.counted.get(p))))));
   rowOf.forEach((_, m) => writeRow(m, chosen));
-  writeRanks();
+  writeRanks(chosen);
   document.body.classList.toggle("subset", !chosen.whole);
   reorder(ranking);
   tell(chosen);
@@ -116,7 +123,7 @@ function update() {
 
 function share(some, all, name) {
   const plural = name.endsWith("s") ? `${name}es` : `${name}s`;
-  return some === all ? `all ${all === 1 ? name : `${all} ${plural}`}` : `${some} of ${all} ${plural}`;
+  return some === all ? (all === 1 ? `the ${name}` : `all ${all} ${plural}`) : `${some} of ${all} ${plural}`;
 }
 
 function tell(chosen) {
@@ -127,6 +134,7 @@ function tell(chosen) {
   const void_ = chosen.asked.pairs - chosen.pairs.length;
   said.textContent = [
     `${visible.length} of ${contents.methods.length} methods shown, means over ${what.join(" and ")}.`,
+    visible.length < contents.methods.length ? "Ranks are among the shown." : "",
     void_ ? `On ${void_} of the pairs no shown row has one of these classes: they are left out for all.` : "",
     lacking ? `${lacking} lack a cell there and have no mean.` : "",
     chosen.whole ? "" : "Intervals, the table of gains and the map remain those of all pairs and classes.",
@@ -155,5 +163,5 @@ choose.addEventListener("click", (event) => {
 });
 choose.addEventListener("change", () => { for (const follow of filtered) follow(); });
 filtered.push(update);
-writeRanks();
+writeRanks(choice());
 tell(choice());
