@@ -1,6 +1,6 @@
 # From a trained run to the records of its cells. One process predicts all targets of a run: start-up costs more than
-# a target does. What is trained is brought to its records before anything else is begun: results show early, and few jobs
-# wait at a time, over all of which Snakemake goes whenever one ends.
+# a target does. What is trained is brought to its records before anything else is begun: results show early, and few
+# jobs wait at a time, all of which Snakemake looks over whenever one ends.
 
 
 rule predict:
