@@ -78,7 +78,7 @@ audit: $(READY)
 
 # One after another, as each wants the machine for itself; benchmarks/README.md says what and how.
 BENCHMARKS := scoring loader train_step adaptation_step pipeline dataset_check eomt_ladder selective_scan \
-  paper_size fuser_attention statistics_coverage tmt page_scale
+  paper_size fuser_attention statistics_coverage tmt page_scale scale
 
 benchmarks: $(READY)
 	@mkdir -p reports/benchmarks

@@ -1,5 +1,6 @@
 # From a trained run to the records of its cells. One process predicts all targets of a run: start-up costs more than
-# a target does.
+# a target does. What is trained is brought to its records before anything else is begun: results show early, and few
+# jobs wait at a time, all of which Snakemake looks over whenever one ends.
 
 
 rule predict:
@@ -12,6 +13,7 @@ rule predict:
         "<run>/predictions-{set}.log",
     benchmark:
         "<run>/predictions-{set}.time"
+    priority: 1
     group:
         "evaluate"
     threads: 1
@@ -30,6 +32,7 @@ rule score:
         "<cell>/score-{score}.log",
     benchmark:
         "<cell>/score-{score}.time"
+    priority: 2
     group:
         "evaluate"
     threads: 1
@@ -48,6 +51,7 @@ rule record:
         "results/records/{suite}/{method}/{source}--{target}/s{seed}-{score}.log",
     benchmark:
         "results/records/{suite}/{method}/{source}--{target}/s{seed}-{score}.time"
+    priority: 3
     group:
         "evaluate"
     threads: 1

@@ -37,6 +37,7 @@ SCRIPTS = {
     "fuser_attention": {"exponent_training"},
     "statistics_coverage": {"false_positives", "coverage_low", "coverage_high"},
     "page_scale": {"build_s", "build_gib", "open_s", "sort_ms"},
+    "scale": {"growth"},
 }
 OUTPUT = re.compile(r"^    (?:output|log|benchmark):\n((?:        .*\n)+)", re.MULTILINE)
 
@@ -65,6 +66,7 @@ def module(monkeypatch: pytest.MonkeyPatch):
         "ladder_arms",
         "ladder_scaling",
         "memory",
+        "scale_figure",
         "scan_arms",
         "statistics_simulated",
     ):
