@@ -167,10 +167,10 @@ def main(arguments: list[str] | None = None) -> int:
     with TemporaryDirectory() as scratch:
         root = Path(scratch).resolve() / "data" / BOARD
         suite(root, domains)
-        for number, (sources, seeds) in enumerate(sizes):
-            found = grid(Path(scratch) / str(number), root, domains, sources=sources, seeds=seeds)
+        for sources, seeds in reversed(sizes):  # the one that takes long first
+            found = grid(Path(scratch) / f"{sources}-{seeds}", root, domains, sources=sources, seeds=seeds)
             print(f"scale: {found}", file=sys.stderr, flush=True)
-            grids.append(found)
+            grids.insert(0, found)
     if chosen.out:
         save(grids, chosen.out)
     return measure.report(results(grids, targets), chosen)

@@ -1,4 +1,5 @@
-# Decoded pixels of one split; the name holds the digest of the files that they come from.
+# Decoded pixels of one split; the name holds the digest of the files that they come from. They come before all else: a
+# run whose target is not decoded yet could not be evaluated, and would wait.
 
 
 rule cache:
@@ -8,6 +9,7 @@ rule cache:
         "results/.cache/{suite}/{domain}--{split}--{what}--{digest}.log",
     benchmark:
         "results/.cache/{suite}/{domain}--{split}--{what}--{digest}.time"
+    priority: 4
     threads: 1
     resources:
         **requests("cache"),
