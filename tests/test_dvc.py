@@ -80,12 +80,21 @@ class Clone:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(settings))
 
 
+def write_vessels(root: Path) -> None:
+    """A small suite of that name; `chase_db1` and its files are named as params.yaml, which knows recordings, wants."""
+    domain = write_suite(root, "vessels", ("a", "b", "chase_db1")) / "chase_db1"
+    for path in list(domain.rglob("*.png")):
+        path.rename(path.with_name(f"Image_{path.stem}L.png"))
+    for split in domain.glob("*.txt"):
+        split.write_text("".join(f"Image_{name}L\n" for name in split.read_text().split()))
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     """A clone of a repository that holds the working tree, committed after `dvc repro`, without data or results."""
     origin, suites = tmp_path / "origin", tmp_path / "suites"
     origin.mkdir()
-    write_suite(suites, "vessels")
+    write_vessels(suites)
     for name in CLONED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, origin / name, symlinks=True, ignore=LEFT)
