@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from xdseg.adaptations.tmt.guide import Guide, Lead
+from xdseg.adaptations.tmt.prototypes import SOURCE
 from xdseg.data.photographs import read_upright
 from xdseg.data.tensors import image_tensor, normalise
 from xdseg.segmenters.contract import Segmenter
@@ -48,12 +49,12 @@ def deviation(values: Tensor) -> float:
 @torch.inference_mode()
 def look(network: Segmenter, guide: Guide | None, images: Tensor) -> dict[str, float]:
     """What is told of one image. With a guide `network` is the host."""
-    padded = images[..., : images.shape[-2] // 32 * 32, : images.shape[-1] // 32 * 32]
-    found = {f"maps {name}": variation(value) for name, value in network.encode(padded).maps.items()}
+    whole = images[..., : images.shape[-2] // 32 * 32, : images.shape[-1] // 32 * 32]
+    found = {f"maps {name}": variation(value) for name, value in network.encode(whole).maps.items()}
     if guide is None:
         return found
-    lead = Lead(guide, strength=1.0, seen_from=0)
-    led, host = (network.predict(padded, steer=steer).argmax(1) for steer in (lead, None))
+    lead = Lead(guide, strength=1.0, seen_from=SOURCE)
+    led, host = (network.predict(whole, steer=steer).argmax(1) for steer in (lead, None))
     need = lead.need_of(lead.reads()[0])
     of = {"transfer": need.transfer, "doubt": need.doubt, "need": need.dense}
     return (
