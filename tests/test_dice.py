@@ -134,7 +134,7 @@ def test_columns_of_dice_on_a_board(tmp_path):
     assert {line.count(",") for line in table[:-1]} == {table[0].count(",")}
     assert lines(out / "leaderboard.csv")[:3] == [
         "method,setting,miou,iou_vessel,mean_dice,dice_vessel,pairs,seeds,parameters_millions,origin",
-        "m,source,70.00,50.00,75.00,70.00,2/2,2,12.35,run",
+        "m,source,70.00,50.00,75.00,70.00,2/2,1-2,12.35,run",
         "old,source,,,,,1/2,1,12.35,run",
     ]
     contents = json.loads((out / "leaderboard.json").read_text())
@@ -142,7 +142,7 @@ def test_columns_of_dice_on_a_board(tmp_path):
     assert contents["old"]["dice"] == {"vessel": None}
     page = (out / "leaderboard.md").read_text()
     assert "| mIoU (%) | IoU of vessel (%) | mean Dice (%) | Dice of vessel (%) | pairs |" in page
-    assert "| m | source | 70.00 | 50.00 | 75.00 | 70.00 | 2/2 | 2 | 12.35 |" in page
+    assert "| m | source | 70.00 | 50.00 | 75.00 | 70.00 | 2/2 | 1–2 | 12.35 |" in page
 
 
 def test_a_board_without_dice_has_no_trace_of_it(tmp_path):

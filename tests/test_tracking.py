@@ -18,6 +18,7 @@ from xdseg.errors import BadInput
 from xdseg.params import load
 from xdseg.tracking.curves import Point, read_points, recorded_points
 from xdseg.tracking.follow import KILLED_AFTER, Follower
+from xdseg.tracking.inputs import Inputs
 from xdseg.tracking.mirror import NEW, REPLACED, SAME, UPDATED, Mirror, agrees
 from xdseg.tracking.names import flat_settings, metric_names
 from xdseg.tracking.records import all_records, load_all, wanted_runs
@@ -884,7 +885,8 @@ def test_through_a_server_that_goes_and_comes_back(plan, fresh, tmp_path, monkey
     whole, local = curve(6), fresh()
     for cell_ in plan.cells:
         write_record(cell_, points=100)
-    put_all(local)
+    for wanted in wanted_runs(load_all(all_records()), Inputs(load())):
+        local.put(wanted)
     remote, port = fresh(), free_port()
     uri = f"http://127.0.0.1:{port}"
     server = serve(remote.uri, port, tmp_path)
