@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from xdseg.adaptations.tmt import clustering
 from xdseg.adaptations.tmt.clustering import cluster, in_cells, out_of_cells
 from xdseg.adaptations.tmt.need import combined, placed, standardised, transferability, uncertainty
 from xdseg.adaptations.tmt.reversal import grown, reversed_gradient
@@ -61,6 +62,23 @@ def test_clustering_equals_the_loop(size, cell, iterations, sharpness):
     torch.testing.assert_close(found.mass[0], wanted.sum((0, 1)), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.dense(torch.ones(1, 1, *found.mass.shape[1:])), torch.ones(1, 1, *size))
     assert found.mass.sum().item() == pytest.approx(size[0] * size[1], rel=1e-5)  # padding has none
+
+
+@pytest.mark.parametrize("band", [1, 12, 31])
+def test_bands_of_a_large_map_do_not_show(monkeypatch, band):
+    """Looked at row by row, by two rows, by three with a rest: the same regions and gradients as all at once."""
+    x = torch.randn(2, 5, 27, 23, generator=torch.Generator().manual_seed(0))  # 7 x 6 cells
+
+    def found():
+        features = x.clone().requires_grad_()
+        regions = cluster(features, cell=4, iterations=3, sharpness=20, full_gradient=True)
+        regions.features.square().sum().backward()
+        return regions.assignment.detach(), regions.features.detach(), features.grad
+
+    whole = found()
+    monkeypatch.setattr(clustering, "BAND", band)
+    for ours, wanted in zip(found(), whole, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_pooling_and_spreading_by_hand():
