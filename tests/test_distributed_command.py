@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from conftest import small_config
 from xdseg.cells import Context, Run
 from xdseg.cli import main
 from xdseg.grid import expand
+from xdseg.inspection.holding import holder
 from xdseg.params import parse
+from xdseg.stages import train as stage
 from xdseg.workflow import cache_path
 
 TIMEOUT = 600  # two processes import torch
@@ -64,6 +67,31 @@ def test_two_processes_train_the_run_that_the_grid_wants(project):
     assert "processes" not in alone["environment"] and alone["fingerprint"] == said["fingerprint"]
     assert losses[0] == pytest.approx(curve(run.folder)[0], rel=1e-5)
     assert losses == pytest.approx(curve(run.folder), rel=0.05), "two images in batch norm soon go ways of their own"
+
+
+@pytest.mark.parametrize(("processes", "outcome"), [(1, 0), (2, 0), (2, 143)])
+def test_cards_are_taken_once_the_run_is(project, monkeypatch, processes, outcome):
+    """So a second start of a run, which waits for the first, keeps no card idle; copies take none; codes are theirs."""
+    config, run = planned()
+    config["runtime"]["processes"] = processes
+    project.write(config)
+    seen, receipt = [], str(run.folder / "run.json")
+
+    @contextmanager
+    def taken(runtime, *, cards):
+        seen.append((cards, holder(run.folder) is not None))
+        yield
+
+    monkeypatch.setattr(stage, "held", taken)
+    monkeypatch.setattr(stage, "_train", lambda *_: seen.append("here"))
+    monkeypatch.setattr(stage, "launch", lambda count, _: seen.append(count) or outcome)
+    with pytest.raises(SystemExit, match=str(outcome)) if outcome else nullcontext():
+        assert main(["train", receipt]) == 0
+    assert seen == [(processes, True), "here" if processes == 1 else 2]
+    assert (run.folder / ".lock").read_text() == "", "nobody was killed"
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "XDSEG_MEETING": "x"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", receipt]) == 0 and seen[2:] == ["here"]
 
 
 def listening(process: int) -> set[str]:

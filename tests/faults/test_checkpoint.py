@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from xdseg.training import checkpoint
 from xdseg.training.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 
 FINGERPRINT = "f" * 64
+FIXED, ATTRIBUTES = 46, 38  # bytes before a name in a zip's table of contents, and of them before its attributes
 SPOILS = {
     "truncated": lambda data: data[: len(data) // 2],
     "flipped bit": lambda data: flipped(data, len(data) // 3),
@@ -96,6 +98,19 @@ def test_no_flipped_bit_is_taken_for_a_state(tmp_path):
     assert refused > 200
     path.write_bytes(whole)
     assert equal(load_resume(tmp_path, FINGERPRINT, say=lambda _: None), state_of(7))
+
+
+def test_no_bit_of_the_table_of_contents_is_taken_for_a_state(tmp_path):
+    """There a bit can make a part a folder, whose checksum is right and for which torch loads whatever memory holds."""
+    save_resume(tmp_path, state_of(7))
+    path = tmp_path / RESUME
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as stored:
+        entries = [whole.index(part.filename.encode(), stored.start_dir) - FIXED for part in stored.infolist()]
+    assert len(entries) >= 2
+    for at in entries:
+        path.write_bytes(flipped(whole, at + ATTRIBUTES, 4))
+        assert load_resume(tmp_path, FINGERPRINT, say=print) is None and not path.exists()
 
 
 FAULTS = {

@@ -28,6 +28,7 @@ from xdseg.settings.base import Settings
 from xdseg.training.streams import global_draws
 
 PLAIN_FILE = 0o666
+FOLDER = 0x10  # in a zip's attributes of a part, which no checksum covers
 LONGEST = 120  # characters of an error's text in a line
 RESUME, PREVIOUS, WEIGHTS, REPORT = "resume.pt", "resume.previous.pt", "weights.safetensors", "training.json"
 
@@ -77,6 +78,8 @@ def _read_state(path: Path) -> Any:
     with zipfile.ZipFile(path) as stored:
         if damaged := stored.testzip():
             raise zipfile.BadZipFile(f"checksum of {damaged} differs")
+        if damaged := next((part.filename for part in stored.infolist() if part.external_attr & FOLDER), None):
+            raise zipfile.BadZipFile(f"{damaged} is said to be a folder")  # torch would load it with any numbers
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
