@@ -3,6 +3,7 @@
 import json
 import os
 import pickletools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ MEMO = ("BINPUT", "LONG_BINPUT", "MEMOIZE")  # what may stand between a key and 
 TAIL = 1 << 16  # bytes at the end of a file that are read
 REPORTED, SETTINGS = "xdseg: ", "xdseg: settings in force: "
 TRACEBACK, FATAL = "Traceback (most recent call last):", "Fatal Python error: "
-INTERRUPT = "KeyboardInterrupt"
+INTERRUPTS = ("KeyboardInterrupt", "torch.distributed.elastic.multiprocessing.api.SignalException")
+AFTER_ANOTHER = re.compile(r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL)")  # others fail of one's failure
 
 
 def _tail(path: Path) -> list[str]:
@@ -65,19 +67,23 @@ def last_error(log: Path, *, since: float = 0.0) -> str | None:
     """The line with which the last failure in a log ends, or None: no failure, or a log older than `since`.
 
     `since`, in seconds since 1970, is when a process last began: what an earlier one said has been outlived. An
-    interrupt is no failure.
+    interrupt is no failure. Of several processes that share a run the one counts whose failure the others fail of.
     """
     try:
         if log.stat().st_mtime < since:
             return None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    lines = _tail(log)
+    lines, after_another = _tail(log), None
     for position in reversed(range(len(lines))):
         line = lines[position]
         if line.startswith((REPORTED, FATAL)) and not line.startswith(SETTINGS):
             return line
         if line.startswith(TRACEBACK):
             said = next((text for text in lines[position + 1 :] if text and not text[0].isspace()), "")
-            return None if said.startswith(INTERRUPT) else said or None
-    return None
+            if said.startswith(INTERRUPTS):
+                return None
+            if not AFTER_ANOTHER.match(said):
+                return said or None
+            after_another = after_another or said
+    return after_another
