@@ -1,6 +1,5 @@
 """The decoded cache: the same pixels whether decoded ahead or on the fly, and only those that the lock knows."""
 
-import os
 import subprocess
 import sys
 import time
@@ -98,18 +97,6 @@ def test_interrupted_store_is_not_taken_for_whole(tmp_path):
     with pytest.raises(BadInput):
         write_store(tmp_path / "x.json", names=["a", "b"], arrays=arrays(), digest="d")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_pixels_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
-    """A loss of power may leave a name without its bytes, and zeros of the right length would pass for pixels."""
-    synced = []
-
-    def fsync(descriptor: int) -> None:
-        synced.append((os.fstat(descriptor).st_size, [path.name for path in tmp_path.glob("x.*")]))
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    write_store(tmp_path / "x.json", names=["one"], arrays=[np.ones((2, 3), np.uint8)], digest="d")
-    assert synced == [(6, [])]
 
 
 def test_second_process_waits_for_the_first(tmp_path, capfd):

@@ -15,7 +15,7 @@ import numpy as np
 from xdseg.data.decoding import Decoder
 from xdseg.data.staging import staged
 from xdseg.errors import BadInput
-from xdseg.files import file_digest, sync, temporary, write_json
+from xdseg.files import file_digest, temporary, write_json
 
 LABEL_DIMENSIONS = 2
 
@@ -66,19 +66,14 @@ class PixelStore:
 
 
 def write_store(index: Path, *, names: Iterable[str], arrays: Iterable[np.ndarray], digest: str) -> None:
-    """Write a store; the index comes last and by renaming, so that an interrupted one is never taken for whole.
-
-    The pixels are on the disk before they have their name: no reader would notice zeros that a loss of power left.
-    """
+    """Write a store; the index comes last and by renaming, so that an interrupted one is never taken for whole."""
     shapes, offsets, position = [], [], 0
     index.parent.mkdir(parents=True, exist_ok=True)
-    with temporary(index.with_suffix(".bin")) as unfinished:
-        with unfinished.open("wb") as file:
-            for array in arrays:
-                shapes.append(array.shape)
-                offsets.append(position)
-                position += file.write(np.ascontiguousarray(array).data)
-        sync(unfinished)
+    with temporary(index.with_suffix(".bin")) as unfinished, unfinished.open("wb") as file:
+        for array in arrays:
+            shapes.append(array.shape)
+            offsets.append(position)
+            position += file.write(np.ascontiguousarray(array).data)
     contents = {"digest": digest, "names": list(names), "shapes": shapes, "offsets": offsets, "bytes": position}
     write_json(index, contents)
 
