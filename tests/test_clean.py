@@ -136,7 +136,8 @@ def test_a_grid_that_was_started_stays(plan, project, monkeypatch, capsys):
     assert cleaned(capsys, "--yes") == [f"run              70 B  {stale}", kept, "deleted 1 item, 70 B"]
     assert cleaned(capsys, "--yes") == [kept, "nothing is stale"]
     items = [f"run              70 B  {run}", f"cache            10 B  {cache}"]
-    assert cleaned(capsys, "--all") == [*items, f"2 items, 80 B; {DELETES}"]
+    deletes = DELETES.replace("--stale", "--stale --all")
+    assert cleaned(capsys, "--all") == [*items, f"2 items, 80 B; {deletes}"]
     assert run.exists() and cache.exists()
     assert cleaned(capsys, "--all", "--yes") == [*items, "deleted 2 items, 80 B"]
     assert not run.exists() and not cache.exists() and needed.exists()

@@ -21,11 +21,8 @@ def clean(params: Params, *, delete: bool, everything: bool = False) -> None:
     What only earlier starts of the workflow asked for is stale with `everything` alone. Raises BadInput if the settings
     in force give no grid, or for deleting while Snakemake is at work.
     """
-    if delete and AT_WORK.is_dir() and any(AT_WORK.iterdir()):
-        raise BadInput(
-            f"{AT_WORK}: Snakemake is at work in this folder, or was killed in it; let it end, or run"
-            " `snakemake --unlock`, then clean again"
-        )
+    if delete:
+        _check_quiet()
     found = find_stale(needed(params, earlier=not everything))
     sizes = {item: item.size for item in found.stale}
     for item, size in sizes.items():
@@ -36,10 +33,19 @@ def clean(params: Params, *, delete: bool, everything: bool = False) -> None:
         return
     total = f"{_counted(len(sizes))}, {shown(sum(sizes.values()))}"
     if not delete:
-        print(f"{total}; nothing was deleted: `xdseg clean --stale --yes` deletes these")
+        command = f"xdseg clean --stale{' --all' * everything} --yes"
+        print(f"{total}; nothing was deleted: `{command}` deletes these")
         return
     gone = [item for item in _leftovers_first(found) if _deleted(item)]
     print(f"deleted {_counted(len(gone))}, {shown(sum(sizes[item] for item in gone))}")
+
+
+def _check_quiet() -> None:
+    if AT_WORK.is_dir() and any(AT_WORK.iterdir()):
+        raise BadInput(
+            f"{AT_WORK}: Snakemake is at work in this folder, or was killed in it; let it end, or run"
+            " `snakemake --unlock`, then clean again"
+        )
 
 
 def _leftovers_first(found: Findings) -> list[Item]:
