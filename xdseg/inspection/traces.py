@@ -47,7 +47,8 @@ def last_points(curve: Path, count: int = 2) -> list[dict[str, Any]]:
 def saved_step(path: Path) -> int | None:
     """Steps done in a resume state, or None if it cannot be read.
 
-    torch's file is a zip with a pickle in it. Its opcodes are read and nothing of it is executed or built.
+    torch's file is a zip with a pickle in it. Its opcodes are read and nothing of it is executed or built. Whatever is
+    wrong with the file, this is no reason not to look at the other runs: training says what it is.
     """
     try:
         with zipfile.ZipFile(path) as stored:
@@ -58,8 +59,8 @@ def saved_step(path: Path) -> int | None:
                     return value
                 if opcode.name not in MEMO:
                     found = value == DONE
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
-        pass
+    except Exception:  # zipfile and what it unpacks with raise types of their own for damaged files
+        return None
     return None
 
 
