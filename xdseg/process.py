@@ -85,7 +85,8 @@ def _let_go(file: TextIO) -> None:
     """An empty lock says that its holder came to an end of its own, good or bad. When it was taken stays told."""
     taken = os.fstat(file.fileno())
     file.truncate(0)
-    os.utime(file.fileno(), ns=(taken.st_atime_ns, taken.st_mtime_ns))
+    with suppress(PermissionError):  # a shared lock that another account made
+        os.utime(file.fileno(), ns=(taken.st_atime_ns, taken.st_mtime_ns))
 
 
 @contextmanager
