@@ -53,7 +53,7 @@ def test_even_transferability_is_told():
     found = map_warnings(cells_of(ab=even, ba=clear, ac=curve(0.8)))
     assert [method for method, _ in found] == ["tmt"]
     assert "hardly differs from region to region on 1 of 2 cells" in found[0][1]
-    assert found[0][1].endswith("so that the need is uncertainty alone: a → b (0.002)")
+    assert found[0][1].endswith("so that the need is uncertainty alone: a → b (0.0021)")
 
 
 def test_board_warns(tmp_path):

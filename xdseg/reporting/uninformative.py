@@ -40,8 +40,8 @@ def map_warnings(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
         f"training being below {FLAT}, so that the need is uncertainty alone: {{}}"
     )
     found = _warnings(cells, ACCURACY, blind, lambda value: LEAST <= value <= MOST, "{:.2f}")
-    found += _warnings(cells, SPREAD, even, lambda value: value >= FLAT, "{:.1g}")
-    return found + _warnings(cells, CONTRAST, flat, lambda value: value >= FLAT, "{:.1g}")
+    found += _warnings(cells, SPREAD, even, lambda value: value >= FLAT, "{:.2g}")
+    return found + _warnings(cells, CONTRAST, flat, lambda value: value >= FLAT, "{:.2g}")
 
 
 def _warnings(
