@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -175,17 +174,14 @@ class Chaos:
     def _hit(self, scheduler: subprocess.Popen) -> None:
         victim, number = self.random.choice(VICTIMS), self.random.choice(SIGNALS)
         stages = self.project.stages()
-        at_work = sorted(map(stage_of, stages))
         if victim == "stage":
-            if not stages:
-                return
-            chosen = self.random.choice(stages)
-            at_work = [stage_of(chosen)]
-            _send(chosen.pid, number)
-        elif victim == "scheduler":
-            _send(scheduler.pid, number)
+            stages = [self.random.choice(stages)] if stages else []
+            to = stages[0].pid if stages else None
         else:
-            _send(-scheduler.pid, number)
+            to = scheduler.pid if victim == "scheduler" else -scheduler.pid
+        at_work = sorted(map(stage_of, stages))
+        if to is None or scheduler.poll() is not None or not _sent(to, number):
+            return
         self.hits.append({"victim": victim, "signal": number.name, "at_work": at_work})
         said = f"{len(self.hits)}/{self.count}: {victim}, {number.name}, while {', '.join(at_work) or 'none'} at work"
         print(said, file=sys.stderr, flush=True)
@@ -216,9 +212,13 @@ def looks() -> Iterator[None]:
         time.sleep(LOOK)
 
 
-def _send(to: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it may end in this moment
-        os.kill(to, number)  # of a negative number: that group
+def _sent(to: int, number: signal.Signals) -> bool:
+    """Send a signal to a process or, of a negative number, to that group; False if it has ended in this moment."""
+    try:
+        os.kill(to, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def unbroken(project: Project) -> dict[str, str]:

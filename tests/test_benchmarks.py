@@ -118,6 +118,25 @@ def test_a_missed_bound_fails_only_when_asked(module, capsys, arguments, value, 
     assert told["detail"]["figures"]["else"]["median"] == 7 and told["detail"]["size"] == 5
 
 
+def test_growth_of_a_grid_is_that_of_its_further_cells(module):
+    """By hand: 100 s for what is done once, then 2 s a cell, 2.5 s beyond 200: 1.25."""
+    scale = module("scale")
+    known = {
+        "runs": 1,
+        "wall_s": 1.0,
+        "scheduler_mib": 1.0,
+        "again_wall_s": 1.0,
+        "again_cpu_s": 1.0,
+        "files": 1,
+        "mib": 1.0,
+    }
+    spent = {40: (170.0, 10.0), 200: (480.0, 20.0), 1000: (2400.0, 100.0)}
+    grids = [scale.Grid(cells=n, jobs_cpu_s=jobs, scheduler_cpu_s=own, **known) for n, (jobs, own) in spent.items()]
+    found = scale.results(grids, 40)
+    assert found.bounded[0].value == 1.25 and found.bounded[0].holds
+    assert {figure.name: figure.value for figure in found.others}["s_per_further_cell"] == 2.5
+
+
 def test_out_in_no_folder_is_refused_before_measuring(module, capsys, tmp_path):
     """Ten minutes of measuring must not end with a file that cannot be written."""
     with pytest.raises(SystemExit) as stopped:

@@ -63,6 +63,16 @@ def test_visible_cards_by_hand():
     assert visible(named, "MIG-x") == [Card("MIG-x", 0)]
 
 
+@pytest.mark.parametrize("twice", ["0,0", "0,GPU-a", "GPU-a,0,0"])
+def test_a_card_named_twice_is_one(tmp_path, twice):
+    """Two of it are not waited for, but refused."""
+    found = visible({"0": TWO[0]}, twice)
+    assert found == TWO[:1]
+    with pytest.raises(BadInput, match="2 need a card each, and there are 1"):
+        holding(tmp_path, 10, cards=2, there=found).__enter__()
+    assert visible({}, "MIG-x,MIG-x,MIG-y") == [Card("MIG-x", 0), Card("MIG-y", 0)]
+
+
 def test_cards_are_read_from_the_driver(tmp_path, monkeypatch):
     """Memory is in whole GB of 1024 MiB; without the driver's program there is no card."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -73,6 +83,16 @@ def test_cards_are_read_from_the_driver(tmp_path, monkeypatch):
     assert find_cards() == [Card("GPU-a", 79), Card("GPU-b", 24)]
     monkeypatch.setenv(VISIBLE, "1")
     assert find_cards() == [Card("GPU-b", 24)]
+
+
+def test_what_the_driver_does_not_know(tmp_path, monkeypatch):
+    """Memory that is not told makes a card that one process takes whole; lines that are no card's are passed over."""
+    said = ["", "0, GPU-a, [N/A]", "Unable to determine the device handle for GPU1: Unknown Error", "2, GPU-c, 24576"]
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in said))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_cards() == [Card("GPU-a", 0), Card("GPU-c", 24)]
 
 
 def test_cuda_sees_the_card_that_is_held(tmp_path):
@@ -160,23 +180,15 @@ def test_several_cards_come_together_or_not_at_all(tmp_path):
     process.join()
 
 
-def test_a_program_that_a_process_becomes_holds_on(tmp_path):
-    """As torchrun does, into which `xdseg train` turns itself."""
-    code = (
-        "import os\nfrom xdseg.settings.runtime import Runtime\nfrom xdseg.training.cards import Card, held\n"
-        f"runtime = Runtime(cards={{'memory_gb': 24, 'locks': {str(tmp_path)!r}}})\n"
-        "with held(runtime, find=lambda: [Card('GPU-a', 24)]):\n"
-        "    os.execvp('sh', ['sh', '-c', 'echo $CUDA_VISIBLE_DEVICES; exec sleep 60'])\n"
-    )
-    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert program.stdout.readline() == "GPU-a\n"
-    process, pipe = holder(tmp_path, 1, there=TWO[:1])
-    assert waits(pipe)
-    program.kill()
-    program.wait()
-    assert pipe.poll(PATIENCE)
-    process.kill()
-    process.join()
+def test_programs_that_are_started_see_the_card_and_hold_none(tmp_path):
+    """The copies of `xdseg train`: they compute on the card, and it is free when who started them has gone."""
+    with holding(tmp_path, 24, there=TWO[:1]):
+        show = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); input()"]
+        program = subprocess.Popen(show, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert program.stdout.readline() == "GPU-a\n"
+    with holding(tmp_path, 24, there=TWO[:1]) as names:
+        assert names == ["GPU-a"]
+    program.communicate("\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")

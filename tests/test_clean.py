@@ -1,6 +1,7 @@
 """`xdseg clean --stale`: what goes and what stays of a results/ made by hand."""
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from xdseg.cli import main
 from xdseg.inspection import removal
 from xdseg.params import load
 from xdseg.stages.clean import shown
-from xdseg.workflow import Plan
+from xdseg.workflow import Plan, plan_from
 
 STALE = "s0-0123abcd"  # fingerprint of no grid
 RUN_FILES = ("run.json", "train.log", "train.time", "weights.safetensors", "training.json", "curve.jsonl", ".lock")
@@ -54,17 +55,25 @@ def cleaned(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_what_goes_and_what_stays(plan, capsys):
+def start(monkeypatch, config: dict) -> None:
+    """What a start of Snakemake leaves of the settings it was given."""
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "environ", dict(os.environ))
+        plan_from(config)
+
+
+def test_what_goes_and_what_stays(plan, project, monkeypatch, capsys):
     """A stale run, stale predictions of a run that is needed, a stale cache; nothing else, and a dry run first."""
     needed = write_run(plan.cells[0].run.folder)
     cell = plan.cells[0].folder
     receipt = Path(plan.predictions[str(needed)])
     cache = Path(plan.training_inputs(str(needed))[0])
-    others = ("records/toy/m/a--b/s0-0123abcd.json", "backbones/x-0123abcd/x.json", ".settings/0123abcd.json")
+    others = ("records/toy/m/a--b/s0-0123abcd.json", "backbones/x-0123abcd/x.json")
     kept = [receipt, cell / "predictions.zip", cache, cache.with_suffix(".bin")]
     kept += [Path("results", name) for name in (*others, "toy/board-0123abcd/cells.csv", "publish.log")]
     for path in kept:
         write(path)
+    start(monkeypatch, project.config)
     stale = write_run(Path("results/toy/source-only/a") / STALE)
     elsewhere = write_run(Path("results/gone/dacs+mfm/a+b--c") / STALE, predicted=False)
     old = Path("results/.cache/toy/a--train--images--0123abcd.json")
@@ -109,6 +118,72 @@ def test_overlays_do_not_put_away_the_project(plan, capsys):
     capsys.readouterr()
     assert main(["--configfile", str(overlay), "clean", "--stale", "--yes"]) == 0
     assert capsys.readouterr().out == "nothing is stale\n" and run.exists()
+
+
+def test_a_grid_that_was_started_stays(plan, project, monkeypatch, capsys):
+    """What only an overlay asked for, wherever that lies, stays once it was started; with --all it goes."""
+    project.write(project.config | {"grid": project.config["grid"] | {"methods": ["source-only"], "pairs": ["a->b"]}})
+    needed = write_run(Plan(load()).cells[0].run.folder, predicted=False)
+    lab = project.config | {"grid": project.config["grid"] | {"pairs": ["b->a"], "seeds": [7], "board": "lab"}}
+    start(monkeypatch, lab)
+    project.write(lab)
+    plan = Plan(load())
+    run = write_run(plan.cells[0].run.folder, predicted=False)
+    cache = write(Path(plan.training_inputs(str(run))[0]), "0123456789")
+    project.write(project.config | {"grid": project.config["grid"] | {"pairs": ["a->b"], "seeds": [0]}})
+    stale = write_run(run.with_name(STALE), predicted=False)
+    kept = "kept: 2 items, 80 B, of grids started before; with --all they count as stale"
+    assert cleaned(capsys, "--yes") == [f"run              70 B  {stale}", kept, "deleted 1 item, 70 B"]
+    assert cleaned(capsys, "--yes") == [kept, "nothing is stale"]
+    items = [f"run              70 B  {run}", f"cache            10 B  {cache}"]
+    deletes = DELETES.replace("--stale", "--stale --all")
+    assert cleaned(capsys, "--all") == [*items, f"2 items, 80 B; {deletes}"]
+    assert run.exists() and cache.exists()
+    assert cleaned(capsys, "--all", "--yes") == [*items, "deleted 2 items, 80 B"]
+    assert not run.exists() and not cache.exists() and needed.exists()
+
+
+def test_a_start_that_cannot_be_judged(plan, project, capsys):
+    """Settings of an earlier start that this code does not know close their suite; with --all they do not count."""
+    stale = write_run(Path("results/toy/source-only/a") / STALE, predicted=False)
+    file = Path("results/.settings/0123abcd.json")
+    write(file, json.dumps(project.config | {"grid": project.config["grid"] | {"methods": ["no-such"]}}))
+    assert cleaned(capsys)[0].startswith(f"kept: results/toy: {file}: params: grid.methods: unknown 'no-such'")
+    assert cleaned(capsys, "--all")[0] == f"run              70 B  {stale}"
+    write(file, "")
+    assert main(["clean", "--stale"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"xdseg: {file}: not readable (") and error.endswith("; delete it and run again\n")
+
+
+def test_nothing_is_deleted_while_snakemake_works(plan, capsys):
+    """Its lock is there: what is stale is listed, and not deleted; once it has ended, it is."""
+    stale = write_run(Path("results/toy/source-only/a") / STALE, predicted=False)
+    lock = write(Path(".snakemake/locks/0.input.lock"))
+    assert cleaned(capsys)[0] == f"run              70 B  {stale}"
+    for arguments in (["--yes"], ["--all", "--yes"]):
+        assert main(["clean", "--stale", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("xdseg: .snakemake/locks: Snakemake is at work in this folder") and stale.exists()
+        assert error.count("\n") == 1
+    lock.unlink()
+    assert cleaned(capsys, "--yes")[-1] == "deleted 1 item, 70 B"
+
+
+def test_names_are_escaped(plan, capsys, monkeypatch):
+    """A name or a lock with an escape sequence or a line end in it reaches no terminal as one."""
+    odd = "\x1b[2Jx\nkept: y"
+    leftover = write(Path(f"results/toy/source-only/a/.stale-{odd[:5]}.1/run.json")).parent
+    cache = write(Path(f"results/.cache/toy/{odd}--train--images--0123abcd.json"))
+    write(leftover / ".lock", "process \x1b[2J")
+    monkeypatch.setattr("xdseg.inspection.stale.holder", lambda folder: None)
+    with held(cache.parent / ".locks" / cache.stem):
+        lines = cleaned(capsys, "--yes")
+    assert [line.split("  ")[-1] for line in lines[:2]] == [
+        "results/toy/source-only/a/.stale-\\x1b[2Jx.1",
+        "results/.cache/toy/\\x1b[2Jx\\nkept: y--train--images--0123abcd.json",
+    ]
+    assert lines[2].startswith("kept: results/.cache/toy/\\x1b[2Jx\\nkept: y--") and len(lines) == 4
 
 
 def test_a_suite_that_cannot_be_judged_stays_whole(plan, capsys):

@@ -6,7 +6,10 @@ alone into a whole step.
 
 import json
 import multiprocessing
+import os
+import signal
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import plugin_example
 import pytest
@@ -17,11 +20,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from xdseg.data.loading import StepBatches
-from xdseg.errors import BadInput
+from xdseg.errors import BadInput, Terminated
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.segmenters.dense import DensePrediction
 from xdseg.training import device as devices
-from xdseg.training import ranks
+from xdseg.training import loop, ranks
 from xdseg.training.loop import Run, train
 from xdseg.training.optimisers import MAKERS
 from xdseg.training.ranks import Ranks
@@ -304,6 +307,44 @@ def test_a_run_resumes_to_the_same_bytes(tmp_path, monkeypatch):
     for folder in ("broken", "whole"):
         points = [json.loads(line)["step"] for line in (tmp_path / folder / "curve.jsonl").read_text().splitlines()]
         assert points == sorted(set(points)), "each point is written once"
+
+
+def test_sigterm_to_one_process_stops_all_after_the_same_step(tmp_path):
+    """They agree on it, so that the first saves what all have; started again they end as two that were not stopped."""
+    job = job_of(tmp_path, "toy", "dacs")
+
+    def fit(folder):
+        return train(job, tmp_path / folder, runtime=tiny_jobs.CPU).get("weights_sha256", "")
+
+    def stopped(rank):
+        real = Run.update
+
+        def update(self, batch):
+            if rank == 1 and batch.index == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return real(self, batch)
+
+        Run.update = update  # this process is the test's own
+        with pytest.raises(Terminated, match="saved after step 7"):
+            fit("broken")
+        saved = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["done"]
+        Run.update = real
+        dist.barrier()
+        return saved, fit("broken")
+
+    ends, wanted = together(tmp_path, 2, stopped), together(tmp_path, 2, lambda rank: fit("whole"))
+    assert ends == [(7, wanted[0]), (7, "")] and wanted[0]
+
+
+def test_the_first_process_alone_tidies_up(tmp_path, monkeypatch):
+    """What another fails to read may be what the first goes on from."""
+    seen = []
+    monkeypatch.setattr(loop, "load_resume", lambda *_, tidy, **__: seen.append(tidy))
+    monkeypatch.setattr(loop, "check_same", lambda *_: None)
+    for rank in range(2):
+        with ranks.sharing(Ranks(rank, 2)):
+            Run.resume(SimpleNamespace(folder=tmp_path, job=SimpleNamespace(fingerprint="f"), done=0))
+    assert seen == [True, False]
 
 
 def _kill(at):

@@ -1,9 +1,11 @@
-"""`xdseg train` with several processes: through torchrun, as Snakemake's rule and as a person calls it."""
+"""`xdseg train` with several processes: as Snakemake's rule calls it, and through torchrun, as a person may."""
 
 import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,13 @@ from conftest import small_config
 from xdseg.cells import Context, Run
 from xdseg.cli import main
 from xdseg.grid import expand
+from xdseg.inspection.holding import holder
 from xdseg.params import parse
+from xdseg.stages import train as stage
 from xdseg.workflow import cache_path
 
-TIMEOUT = 600  # three processes import torch
+TIMEOUT = 600  # two processes import torch
+LISTEN = "0A"  # a socket's state in /proc/net/tcp
 
 
 def planned() -> tuple[dict, Run]:
@@ -62,6 +67,72 @@ def test_two_processes_train_the_run_that_the_grid_wants(project):
     assert "processes" not in alone["environment"] and alone["fingerprint"] == said["fingerprint"]
     assert losses[0] == pytest.approx(curve(run.folder)[0], rel=1e-5)
     assert losses == pytest.approx(curve(run.folder), rel=0.05), "two images in batch norm soon go ways of their own"
+
+
+@pytest.mark.parametrize(("processes", "outcome"), [(1, 0), (2, 0), (2, 143)])
+def test_cards_are_taken_once_the_run_is(project, monkeypatch, processes, outcome):
+    """So a second start of a run, which waits for the first, keeps no card idle; copies take none; codes are theirs."""
+    config, run = planned()
+    config["runtime"]["processes"] = processes
+    project.write(config)
+    seen, receipt = [], str(run.folder / "run.json")
+
+    @contextmanager
+    def taken(runtime, *, cards):
+        seen.append((cards, holder(run.folder) is not None))
+        yield
+
+    monkeypatch.setattr(stage, "held", taken)
+    monkeypatch.setattr(stage, "_train", lambda *_: seen.append("here"))
+    monkeypatch.setattr(stage, "launch", lambda count, _: seen.append(count) or outcome)
+    with pytest.raises(SystemExit, match=str(outcome)) if outcome else nullcontext():
+        assert main(["train", receipt]) == 0
+    assert seen == [(processes, True), "here" if processes == 1 else 2]
+    assert (run.folder / ".lock").read_text() == "", "nobody was killed"
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "XDSEG_MEETING": "x"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", receipt]) == 0 and seen[2:] == ["here"]
+
+
+def listening(process: int) -> set[str]:
+    """Addresses, as Linux writes them, at which a process takes connections; those of all interfaces are zeros."""
+    links = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()]
+    rows = [
+        row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/{process}/net/{name}").read_text().splitlines()
+    ]
+    return {row[1].partition(":")[0] for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in links}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux")
+def test_sigterm_to_two_processes(project, capsys):
+    """Code 143, a state and a line, as of one process; `status` calls it interrupted. Sockets are those of loopback."""
+    config, run = planned()
+    config["protocols"]["tiny"]["training"]["steps"] = 5000
+    config["runtime"] |= {"checkpoint_every": 5000}
+    project.write(config)
+    run = next(cell.run for cell in expand(Context.of(parse(config))).cells if cell.pair.source == ("a",))
+    words = [sys.executable, "-m", "xdseg.cli", "train", str(run.folder / "run.json")]
+    run.folder.mkdir(parents=True)
+    log, curve = run.folder / "train.log", run.folder / "curve.jsonl"
+    with log.open("w") as file:
+        child = subprocess.Popen(words, stdout=file, stderr=file)
+    until = time.monotonic() + TIMEOUT
+    while not curve.exists() or not curve.read_text():
+        assert child.poll() is None and time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+    copies = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    assert len(copies) == 2
+    assert [listening(int(copy)) for copy in copies] == [{"0100007F"}] * 2 and listening(child.pid) == set()
+    child.terminate()
+    assert child.wait(TIMEOUT) == 143, log.read_text()
+    assert "; run it again to go on\n" in log.read_text() and "Traceback" not in log.read_text()
+    assert (run.folder / ".lock").read_text() == ""
+    capsys.readouterr()
+    assert main(["status", "--json"]) == 0
+    seen = {each["run"]: each for each in json.loads(capsys.readouterr().out)["runs"]}
+    state = seen[run.folder.relative_to("results").as_posix()]
+    assert state["state"] == "interrupted" and f"saved after step {state['saved']};" in log.read_text()
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ HOLD = (
 )
 CODE = "import sys; from xdseg.cli import main; sys.exit(main(sys.argv[1:]))"
 HEAD = "board toy: suite toy, protocol tiny"
+ENCRYPTED = 8  # where an entry of a zip's directory says so, in its lowest bit
 ERROR = "xdseg: step 3: loss is not finite (source/ce nan); images 00"
 
 
@@ -272,6 +273,24 @@ def test_saved_step_of_torch(tmp_path):
     (tmp_path / RESUME).write_bytes(b"PK torn")
     assert saved_step(tmp_path / RESUME) is None
     assert saved_step(tmp_path / "none.pt") is None
+
+
+def test_no_flipped_bit_ends_the_look(plan):
+    """Whichever bit of a state is flipped, the other runs are shown, and its step is the one saved or not told."""
+    run = run_of(plan, "source-only", "a")
+    write_state(run.folder, 4)
+    path = run.folder / STATES[0]
+    whole, found = path.read_bytes(), []
+    for at in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[at // 8] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        found.append(saved_step(path))
+    assert set(found) == {4, None} and found.count(None) > found.count(4)
+    at = whole.rindex(b"PK\1\2") + ENCRYPTED  # the flag of the entry in the zip's directory
+    path.write_bytes(whole[:at] + bytes([whole[at] | 1]) + whole[at + 1 :])
+    assert seen()[2] == f"interrupted  {run.name}  stopped, no readable state: starts anew"
+    assert len(seen()) == 6, "four runs"
 
 
 @pytest.mark.parametrize(

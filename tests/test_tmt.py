@@ -85,6 +85,25 @@ def test_gamma_of_zero_is_the_host(name):
         assert not torch.equal(host.predict(images(), steer=steer), plain)
 
 
+@pytest.mark.parametrize("kind", ["bias", "mult-raw", "query-gate"])
+@pytest.mark.parametrize("name", ["daformer", "eomt"])
+def test_gamma_of_zero_trains_as_the_host(name, kind):
+    """In fp32, with what training draws: scores and gradients to 1e-5 of their largest."""
+
+    def trained(steered):
+        host = network(name).train()
+        part = part_for(host, tma={"site": "encoder", "kind": kind, "blocks": 2})
+        torch.manual_seed(3)
+        scores = host.predict(images(), steer=part.steer(None) if steered else None)
+        scores.square().mean().backward()
+        return {"scores": scores.detach()} | {key: p.grad for key, p in host.named_parameters() if p.grad is not None}
+
+    plain, led = trained(False), trained(True)
+    assert plain.keys() == led.keys() and len(plain) > 20
+    for key, value in plain.items():
+        torch.testing.assert_close(led[key], value, rtol=0, atol=1e-5 * float(value.abs().max()) + 1e-9, msg=key)
+
+
 @pytest.mark.parametrize("name", ATTENTIVE)
 def test_equal_arguments_equal_bias(name):
     """What was passed before changes no bit of a later pass with the same steer."""
@@ -367,7 +386,7 @@ def test_both_settings(tmp_path, target, supervision):
         (
             "eomt",
             (),
-            {"acte": {"shuffle": True}, "tma": {"site": "both", "kind": "hard", "blocks": 3, "start": "delay"}},
+            {"acte": {"shuffle": "roll"}, "tma": {"site": "both", "kind": "hard", "blocks": 3, "start": "delay"}},
         ),
         ("eomt", (), {"acte": {"iterations": 0, "prefer": "high"}, "tma": {"kind": "query-gate"}}),
         ("foundation", (), {"tma": {"site": "both", "kind": "hard"}}),
@@ -382,7 +401,9 @@ def test_switches_train_and_predict(tmp_path, segmenter, extra, changes):
         run.optimisers.set_rates(index)
         losses = run.update(batches[index])
         assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
-    assert run.module.measures().keys() <= {"tmt/accuracy", "tmt/spread", "tmt/contrast", "tmt/gamma"}
+    measured = set() if changes.get("weight") == 0 else {"tmt/accuracy", "tmt/spread", "tmt/contrast"}
+    learnt = segmenter != "hrda" and changes.get("tma", {}).get("kind") != "hard"  # without attention there is no gamma
+    assert run.module.measures().keys() == measured | ({"tmt/gamma"} if learnt else set())
     folder, run.seconds = tmp_path / "run", 1.0
     folder.mkdir(parents=True, exist_ok=True)
     run.finish({})
@@ -456,6 +477,36 @@ def test_measures_by_hand(tmp_path):
     assert found == {"accuracy": pytest.approx(0.5), "spread": none, "contrast": none, "gamma": 0}
     dense = torch.tensor([[[0.0, 0.5], [0.5, 0.0]], [[0.25, 0.25], [0.25, 0.25]]])
     assert deviation(dense) == pytest.approx(1 / 8)
+
+
+def test_measures_are_those_of_target_images(tmp_path):
+    """Spread of T and contrast of the need, from the discriminator's own answers about the target's regions."""
+    run = run_of(tmp_path, segmenter="daformer", crop=64)
+    part = run.module.adaptations["tmt"]
+    run.module(StepBatches(run.job)[0])
+    found, (read,) = part.measures(), part.lead(run.module._step, "target").reads()
+    with torch.no_grad():
+        d = read.reader.verdict(read.regions).sigmoid()
+    assert d.shape == (4, 2, 2)
+    transfer = -(d * d.log2() + (1 - d) * (1 - d).log2())
+    assert found["spread"] == pytest.approx(float(transfer.flatten(1).std(1, correction=0).mean()), rel=1e-3)
+    dense = part.need(run.module._step, "target")
+    assert found["contrast"] == pytest.approx(float(dense.flatten(1).std(1, correction=0).mean()), rel=1e-5)
+    assert found["spread"] > 0 and found["contrast"] > 0
+
+
+def test_need_by_a_decoders_prediction_is_what_leads(tmp_path):
+    """With `previous`, others get and the curve measures the need of the last layer, not the auxiliary head's."""
+    changes = {"acte": {"uncertainty": "previous"}, "tma": {"site": "decoder"}}
+    run = run_of(tmp_path, segmenter="eomt", crop=64, steps=4, **changes)
+    part = run.module.adaptations["tmt"]
+    run.module(StepBatches(run.job)[3])  # at first nothing is led
+    lead = part.lead(run.module._step, "target")
+    (read,) = lead.reads()
+    led, head = lead.led_by(read).dense, lead.need_of(read).dense
+    assert not torch.allclose(led, head, atol=1e-4)
+    assert torch.equal(part.need(run.module._step, "target"), led.detach())
+    assert part.measures()["contrast"] == pytest.approx(float(deviation(led.detach())))
 
 
 def test_need_is_for_others_too(tmp_path):

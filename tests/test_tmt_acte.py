@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from xdseg.adaptations.tmt import clustering
 from xdseg.adaptations.tmt.clustering import cluster, in_cells, out_of_cells
-from xdseg.adaptations.tmt.need import combined, shuffled, standardised, transferability, uncertainty
+from xdseg.adaptations.tmt.need import combined, placed, standardised, transferability, uncertainty
 from xdseg.adaptations.tmt.reversal import grown, reversed_gradient
 from xdseg.settings.tmt import Acte
 
@@ -61,6 +62,23 @@ def test_clustering_equals_the_loop(size, cell, iterations, sharpness):
     torch.testing.assert_close(found.mass[0], wanted.sum((0, 1)), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.dense(torch.ones(1, 1, *found.mass.shape[1:])), torch.ones(1, 1, *size))
     assert found.mass.sum().item() == pytest.approx(size[0] * size[1], rel=1e-5)  # padding has none
+
+
+@pytest.mark.parametrize("band", [1, 12, 31])
+def test_bands_of_a_large_map_do_not_show(monkeypatch, band):
+    """Looked at row by row, by two rows, by three with a rest: the same regions and gradients as all at once."""
+    x = torch.randn(2, 5, 27, 23, generator=torch.Generator().manual_seed(0))  # 7 x 6 cells
+
+    def found():
+        features = x.clone().requires_grad_()
+        regions = cluster(features, cell=4, iterations=3, sharpness=20, full_gradient=True)
+        regions.features.square().sum().backward()
+        return regions.assignment.detach(), regions.features.detach(), features.grad
+
+    whole = found()
+    monkeypatch.setattr(clustering, "BAND", band)
+    for ours, wanted in zip(found(), whole, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_pooling_and_spreading_by_hand():
@@ -187,13 +205,26 @@ def test_standardised_by_hand():
     assert standardised(faint, "minmax", floor=0.01).flatten().tolist() == pytest.approx([0.2, 0, 0.2, 0], abs=1e-4)
 
 
-def test_shuffled_keeps_values_and_moves_them():
-    """The placebo: the same values elsewhere, the same way for every image and every call."""
+def test_dealt_out_keeps_values_and_moves_them():
+    """One placebo: the same values elsewhere, the same way for every image and every call."""
     need = torch.arange(24.0).view(2, 3, 4)
-    found = shuffled(need)
-    assert torch.equal(found, shuffled(need)) and not torch.equal(found, need)
+    found = placed(need, True)
+    assert torch.equal(found, placed(need, True)) and not torch.equal(found, need)
     assert torch.equal(found[1] - found[0], torch.full((3, 4), 12.0))
     assert sorted(found[0].flatten().tolist()) == list(range(12))
+    assert placed(need, False) is need
+
+
+@pytest.mark.parametrize("grid", [(1, 2), (2, 2), (2, 3), (4, 4), (5, 7), (16, 16)])
+def test_rolled_leaves_nothing_in_its_place(grid):
+    """The placebo of the rows: every value half a grid further, round the ends; by hand on 2 x 3."""
+    need = torch.arange(2.0 * math.prod(grid)).view(2, *grid)
+    found = placed(need, "roll")
+    assert not (found == need).any() and torch.equal(found[1].flatten().sort()[0], need[1].flatten())
+    assert torch.equal(found[1] - found[0], torch.full(grid, float(math.prod(grid))))
+    assert torch.equal(found.roll(-(grid[1] // 2), 2).roll(-(grid[0] // 2), 1), need), "neighbours stay neighbours"
+    if grid == (2, 3):
+        assert found[0].tolist() == [[5, 3, 4], [2, 0, 1]]
 
 
 def test_reversal_by_hand():

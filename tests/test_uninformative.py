@@ -47,6 +47,15 @@ def test_a_flat_need_is_told():
     assert found[0][1].endswith("being below 0.01: a → b (0.0004)")
 
 
+def test_even_transferability_is_told():
+    """Below a hundredth the need is uncertainty alone, whatever the discriminator's accuracy."""
+    even, clear = curve(*[0.2] * 3, 0.0021, measure="tmt/spread"), curve(0.01, measure="tmt/spread")
+    found = map_warnings(cells_of(ab=even, ba=clear, ac=curve(0.8)))
+    assert [method for method, _ in found] == ["tmt"]
+    assert "hardly differs from region to region on 1 of 2 cells" in found[0][1]
+    assert found[0][1].endswith("so that the need is uncertainty alone: a → b (0.002)")
+
+
 def test_board_warns(tmp_path):
     """The warning stands among the notes of the table and of the page."""
     expected, records = [cell("tmt", "a->b")], [record("tmt", "a->b", 0.5, curve=curve(0.99))]

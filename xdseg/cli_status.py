@@ -27,9 +27,10 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _add_clean(commands) -> None:
-    text = "list what in results/ no grid needs: not the settings in force, nor any preset; delete it with --yes"
+    text = "list what in results/ no grid needs: none in force, of a preset or started before; delete it with --yes"
     parser = command(commands, "clean", _clean, text)
     parser.add_argument("--stale", action="store_true", help="runs, predictions and caches of other fingerprints")
+    parser.add_argument("--all", action="store_true", help="also of grids started before that are no preset's")
     parser.add_argument("--yes", action="store_true", help="delete what is listed")
 
 
@@ -38,7 +39,7 @@ def _clean(options: argparse.Namespace) -> None:
 
     if not options.stale:
         raise BadInput("clean: say what; xdseg clean --stale lists what no grid needs, and deletes nothing")
-    clean(params_of(options), delete=options.yes)
+    clean(params_of(options), delete=options.yes, everything=options.all)
 
 
 COMMANDS = (_add_status, _add_clean)

@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves the old file or the new one, never a part of one."""
+"""Writing files so that a kill or a loss of power at any moment leaves the old file or the new one, never a part."""
 
 import json
 import os
@@ -17,11 +17,16 @@ _UNFINISHED = re.compile(r"\..+\.\d+")  # what `temporary` names: .NAME.MACHINE.
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """A hidden name in the same folder, renamed to `path` when the block ends without an exception."""
+    """A hidden name in the same folder, renamed to `path` when the block ends without an exception.
+
+    Its bytes are on the disk before it has its name: a disk may keep a renaming and lose what was written before it,
+    and by then the file may have been reason enough to delete others. That costs some milliseconds a file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         yield unfinished
+        sync(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

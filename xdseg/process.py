@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,14 +40,7 @@ def die_with_parent() -> None:
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold a run's folder; a second process waits, saying for whom, and then finds the work done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            print(f"{folder}: waiting for {file.read().strip() or 'another process'}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _locked(folder) as file:
         _take_over(folder, file)
         file.truncate(0)
         file.write(f"{HOLDER} {os.getpid()} on {platform.node()}\n")
@@ -56,6 +49,23 @@ def run_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             _let_go(file)
+
+
+def _locked(folder: Path) -> TextIO:
+    """The lock's file, locked, in a folder that is made if it is missing: also if it was removed during the wait."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as unless_kept, suppress(FileNotFoundError):  # of a folder that is removed at this moment
+            file = unless_kept.enter_context((folder / LOCK).open("a+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                print(f"{folder}: waiting for {file.read().strip() or 'another process'}", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):  # else others lock another file
+                unless_kept.pop_all()
+                return file
 
 
 def _take_over(folder: Path, file: TextIO) -> None:
@@ -75,7 +85,8 @@ def _let_go(file: TextIO) -> None:
     """An empty lock says that its holder came to an end of its own, good or bad. When it was taken stays told."""
     taken = os.fstat(file.fileno())
     file.truncate(0)
-    os.utime(file.fileno(), ns=(taken.st_atime_ns, taken.st_mtime_ns))
+    with suppress(PermissionError):  # a shared lock that another account made
+        os.utime(file.fileno(), ns=(taken.st_atime_ns, taken.st_mtime_ns))
 
 
 @contextmanager

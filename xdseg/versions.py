@@ -26,7 +26,7 @@ VERSIONS = {
     "augmentation": 1,
     "backbones": 1,
     "backbones clip": 1,
-    "board": 7,
+    "board": 8,
     "contract": 1,
     "datasets": 1,
     "inference": 1,

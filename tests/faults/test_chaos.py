@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -29,6 +31,32 @@ def test_ten_kills_change_no_byte(chaos, tmp_path):
     assert found["kills"] == COUNT and found["grids"] >= 1
     assert found["differing"] == [], found
     assert len({hit["victim"] for hit in found["hits"]}) > 1
+    assert "train" in {name for hit in found["hits"] for name in hit["at_work"]}
+
+
+class Ended:
+    """A process, as psutil and subprocess know them, that has ended and been waited for."""
+
+    def __init__(self) -> None:
+        with subprocess.Popen([sys.executable, "-c", ""]) as child:
+            self.pid = child.pid
+
+    def cmdline(self) -> list[str]:
+        """As it was when it was looked for."""
+        return ["python", "xdseg", "train"]
+
+    def poll(self) -> None:
+        """Not known to have ended."""
+
+
+@pytest.mark.parametrize("victim", ["stage", "scheduler", "group"])
+def test_only_what_was_alive_counts_as_hit(chaos, tmp_path, monkeypatch, victim):
+    """A victim that ended in the moment before is none."""
+    gone = Ended()
+    monkeypatch.setattr(chaos, "VICTIMS", (victim,))
+    series = chaos.Chaos(SimpleNamespace(stages=lambda: [gone]), kills=1, seed=0)
+    series._hit(gone)
+    assert series.hits == []
 
 
 def test_the_series_on_record():

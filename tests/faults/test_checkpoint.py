@@ -1,6 +1,9 @@
 """Resume states that are damaged: found out by their checksums, and the one before is used."""
 
+import errno
+import os
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,13 @@ import tiny_jobs
 import torch
 from tiny_runs import fit, interrupted, kill
 
+from xdseg.errors import TrainingFailed
+from xdseg.faults import machine_fault
+from xdseg.training import checkpoint
 from xdseg.training.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 
 FINGERPRINT = "f" * 64
+FIXED, ATTRIBUTES = 46, 38  # bytes before a name in a zip's table of contents, and of them before its attributes
 SPOILS = {
     "truncated": lambda data: data[: len(data) // 2],
     "flipped bit": lambda data: flipped(data, len(data) // 3),
@@ -91,6 +98,72 @@ def test_no_flipped_bit_is_taken_for_a_state(tmp_path):
     assert refused > 200
     path.write_bytes(whole)
     assert equal(load_resume(tmp_path, FINGERPRINT, say=lambda _: None), state_of(7))
+
+
+def test_no_bit_of_the_table_of_contents_is_taken_for_a_state(tmp_path):
+    """There a bit can make a part a folder, whose checksum is right and for which torch loads whatever memory holds."""
+    save_resume(tmp_path, state_of(7))
+    path = tmp_path / RESUME
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as stored:
+        entries = [whole.index(part.filename.encode(), stored.start_dir) - FIXED for part in stored.infolist()]
+    assert len(entries) >= 2
+    for at in entries:
+        path.write_bytes(flipped(whole, at + ATTRIBUTES, 4))
+        assert load_resume(tmp_path, FINGERPRINT, say=print) is None and not path.exists()
+
+
+FAULTS = {
+    "memory": RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    "memory of Python": MemoryError(),
+    "disk": OSError(errno.EIO, os.strerror(errno.EIO)),
+    "stale handle": OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+    "too many files": OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_machine_that_fails_costs_no_state(tmp_path, monkeypatch, fault):
+    """What could not be read is no damaged state: both stay, the command ends with exit code 1, and the next reads."""
+
+    def failing(*_, **__):
+        raise fault
+
+    for done in (4, 8):
+        save_resume(tmp_path, state_of(done))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", failing)
+        with pytest.raises((TrainingFailed, type(fault))) as error:
+            load_resume(tmp_path, FINGERPRINT, say=print)
+    assert isinstance(error.value, TrainingFailed) or machine_fault(error.value), "a line, and exit code 1"
+    assert equal(load_resume(tmp_path, FINGERPRINT, say=print), state_of(8)) and (tmp_path / PREVIOUS).exists()
+
+
+def test_a_disk_that_fails_is_named(tmp_path, monkeypatch):
+    """Which file, and what the system said."""
+    save_resume(tmp_path, state_of(4))
+    monkeypatch.setattr("zipfile.ZipFile.testzip", lambda _: (_ for _ in ()).throw(FAULTS["disk"]))
+    with pytest.raises(TrainingFailed, match=r"resume\.pt: Input/output error; it is kept, run it again"):
+        load_resume(tmp_path, FINGERPRINT, say=print)
+
+
+def test_one_process_alone_removes_what_is_damaged(tmp_path):
+    """Others pass it over, and do not mind that it has gone meanwhile."""
+    for done in (4, 8):
+        save_resume(tmp_path, state_of(done))
+    (tmp_path / RESUME).write_bytes(b"")
+    assert (
+        equal(load_resume(tmp_path, FINGERPRINT, say=print, tidy=False), state_of(4)) and (tmp_path / RESUME).exists()
+    )
+
+    def removed_meanwhile(path):
+        path.unlink()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = checkpoint._read_state
+        patch.setattr(checkpoint, "_read_state", lambda p: removed_meanwhile(p) if p.name == RESUME else real(p))
+        assert equal(load_resume(tmp_path, FINGERPRINT, say=print, tidy=False), state_of(4))
 
 
 @pytest.mark.parametrize("at", [1, 2])

@@ -1,6 +1,8 @@
 """A disk that is full, and one that may not be written: a line with the mend, exit code 1, and nothing lost by it."""
 
 import errno
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from xdseg.cli import main
 from xdseg.errors import BadInput
 from xdseg.faults import machine_fault
 from xdseg.params import load
+from xdseg.process import run_lock
 from xdseg.training import loop
 from xdseg.workflow import Plan
 
+NOBODY = 65534  # an account without rights
 FULL = "no space left on device; free some space, then run it again: what is finished is kept"
 
 
@@ -107,6 +111,35 @@ def test_read_only_folder(project, capsys):
         capsys.readouterr()
         assert main(["front"]) == 1
         assert "read-only file system" in capsys.readouterr().err
+
+
+def as_nobody(folder: Path) -> str:
+    """What another account is told that takes a run's lock, in a process of its own."""
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        try:
+            os.setuid(NOBODY)
+            with run_lock(folder):
+                os.write(theirs, b"taken")
+        except OSError as error:
+            os.write(theirs, str(machine_fault(error)).encode())
+        finally:
+            os._exit(0)
+    os.wait()
+    return os.read(ours, 1000).decode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another account can be had by root alone")
+def test_another_account_is_told_whose_lock_it_may_not_take():
+    """A run's folder is that of the account that began it, even where others may write to the folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        assert as_nobody(folder) == "taken"
+        (folder / ".lock").unlink()
+        with run_lock(folder):
+            said = as_nobody(folder)
+        assert said.startswith(f"{folder}/.lock: permission denied; make it writable, or work in a folder that is")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from xdseg.cli import main
 from xdseg.data.loading import StepBatches
 from xdseg.faults import hear_no_more_of_children, machine_fault
 from xdseg.process import run_lock
+from xdseg.training.checkpoint import PREVIOUS, RESUME
+from xdseg.training.loop import Run
 
 HOLD = (
     "import sys, time; from pathlib import Path; from xdseg.process import run_lock\n"
@@ -53,6 +55,27 @@ def test_out_of_memory(short_of_memory, monkeypatch, capsys, allocate):
     said = capsys.readouterr().err
     assert said.startswith("xdseg: out of memory (") and said.count("\n") == 1
     assert "give it more memory, or a smaller batch or size, then run it again" in said
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] can't allocate memory")], ids=repr)
+def test_refused_memory_keeps_both_states(tmp_path, monkeypatch, error):
+    """In step 9 of 10 memory is refused: the states of 8 and 4 stay, and the next start ends with the same bytes."""
+    job = tiny_jobs.make_job(tmp_path)
+    unbroken, real = fit(job, tmp_path / "unbroken"), Run.update
+
+    def refused(self, batch):
+        if batch.index + 1 == 9:
+            raise error
+        return real(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "update", refused)
+        with pytest.raises(type(error)) as failed:
+            fit(job, tmp_path / "run")
+    assert machine_fault(failed.value).startswith("out of memory (")
+    kept = [torch.load(tmp_path / "run" / name, weights_only=True)["done"] for name in (RESUME, PREVIOUS)]
+    assert kept == [8, 4]
+    assert fit(job, tmp_path / "run")["weights_sha256"] == unbroken["weights_sha256"]
 
 
 def fit_with_a_doomed_loader(job, folder: Path, said: Path) -> None:
@@ -90,7 +113,7 @@ def test_killed_run_is_told_by_the_next(tmp_path, capsys):
     child = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"held\n"
     child.kill()
-    child.wait()
+    assert child.wait() == -signal.SIGKILL, "137 to a shell"
     for name in (".resume.pt.here.notes", "resume.pt", ".gitignore"):
         (tmp_path / name).write_text("kept")
     with run_lock(tmp_path):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xdseg.process import LOCK
+from xdseg.text import harmless
 
 
 def holder(folder: Path) -> str | None:
@@ -18,7 +19,7 @@ def holder(folder: Path) -> str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return file.read().strip() or "another process"
+                return harmless(file.read().strip()) or "another process"
     except (FileNotFoundError, NotADirectoryError):
         return None
     return None

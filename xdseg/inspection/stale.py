@@ -29,9 +29,10 @@ class Item:
 
 @dataclass
 class Findings:
-    """What is stale, what is in use or closed (with the reason), and what is not the workflow's."""
+    """What is stale, what earlier starts asked for, what is in use or closed (and why), and what is somebody else's."""
 
     stale: list[Item] = field(default_factory=list)
+    started: list[Item] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
     strangers: list[Path] = field(default_factory=list)
 
@@ -51,7 +52,7 @@ def _bytes(file: Path) -> int:
 
 
 def find_stale(needed: Needed, results: Path = RESULTS) -> Findings:
-    """Everything in results/ that is a run's, a prediction's or a cache's and no grid needs."""
+    """Everything in results/ that is a run's, a prediction's or a cache's and not needed by the grids that count."""
     found = Findings()
     if not results.is_dir():
         return found
@@ -75,7 +76,7 @@ def _suite(suite: Path, needed: Needed, found: Findings, results: Path) -> None:
         for pair in _inside(method, layout.is_method(method), found):
             for run in _inside(pair, layout.is_pair(pair), found):
                 if layout.is_leftover(run):
-                    _leftover(run, found)
+                    _leftover(run, needed, found)
                 elif layout.is_run(run, results):
                     _run(run, needed, found)
                 else:
@@ -90,13 +91,15 @@ def _inside(folder: Path, known: bool, found: Findings) -> list[Path]:
     return []
 
 
-def _leftover(path: Path, found: Findings) -> None:
-    _add(Item(LEFTOVER, (path,), lock=path), found)
+def _leftover(path: Path, needed: Needed, found: Findings) -> None:
+    _add(Item(LEFTOVER, (path,), lock=path), needed, found)
 
 
-def _add(item: Item, found: Findings) -> None:
+def _add(item: Item, needed: Needed, found: Findings) -> None:
     if process := holder(item.lock):
         found.kept[str(item.paths[0])] = process
+    elif str(item.paths[0]) in needed.started:
+        found.started.append(item)
     else:
         found.stale.append(item)
 
@@ -108,10 +111,10 @@ def _run(run: Path, needed: Needed, found: Findings) -> None:
         if strangers:
             found.kept[str(run)] = "holds what is not recognised"
         else:
-            _add(Item(RUN, (run,), lock=run), found)
+            _add(Item(RUN, (run,), lock=run), needed, found)
         return
     for path in filter(layout.is_leftover, sorted(run.iterdir())):
-        _leftover(path, found)
+        _leftover(path, needed, found)
     _predictions(run, needed, found)
 
 
@@ -119,14 +122,14 @@ def _predictions(run: Path, needed: Needed, found: Findings) -> None:
     """Of a run that is needed: receipts of other sets first, so that none stands for predictions that are gone."""
     for receipt in sorted(run.glob("predictions-*.json")):
         if str(receipt) not in needed.paths and not any(path == receipt for path in found.strangers):
-            _add(Item(PREDICTIONS, _with_suffixes(receipt), lock=run), found)
+            _add(Item(PREDICTIONS, _with_suffixes(receipt), lock=run), needed, found)
     for folder in filter(layout.is_predicted, sorted(run.iterdir())):
         if str(folder) in needed.paths:
             continue
         if any(layout.strangers_in_predicted(folder)):
             found.kept[str(folder)] = "holds what is not recognised"
         else:
-            _add(Item(PREDICTIONS, (folder,), lock=run), found)
+            _add(Item(PREDICTIONS, (folder,), lock=run), needed, found)
 
 
 def _with_suffixes(index: Path) -> tuple[Path, ...]:
@@ -154,7 +157,7 @@ def _cached(suite: Path, needed: Needed, found: Findings) -> None:
     splits: dict[str, list[Path]] = {}
     for path in sorted(suite.iterdir()):
         if layout.is_leftover(path):
-            _leftover(path, found)
+            _leftover(path, needed, found)
         elif stem := layout.cached_stem(path):
             splits.setdefault(stem, []).append(path)
         elif path.name != ".locks":
@@ -163,4 +166,4 @@ def _cached(suite: Path, needed: Needed, found: Findings) -> None:
         if str(suite / f"{stem}.json") not in needed.paths:
             # the index first: without it, pixels are taken for nothing; with it alone, for a whole split
             in_order = sorted(paths, key=lambda path: (path.suffix != ".json", path))
-            _add(Item(CACHE, tuple(in_order), lock=suite / ".locks" / stem), found)
+            _add(Item(CACHE, tuple(in_order), lock=suite / ".locks" / stem), needed, found)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickletools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ MEMO = ("BINPUT", "LONG_BINPUT", "MEMOIZE")  # what may stand between a key and 
 TAIL = 1 << 16  # bytes at the end of a file that are read
 REPORTED, SETTINGS = "xdseg: ", "xdseg: settings in force: "
 TRACEBACK, FATAL = "Traceback (most recent call last):", "Fatal Python error: "
-INTERRUPT = "KeyboardInterrupt"
+INTERRUPTS = ("KeyboardInterrupt", "torch.distributed.elastic.multiprocessing.api.SignalException")
+AFTER_ANOTHER = re.compile(r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL)")  # others fail of one's failure
 
 
 def _tail(path: Path) -> list[str]:
@@ -45,7 +47,8 @@ def last_points(curve: Path, count: int = 2) -> list[dict[str, Any]]:
 def saved_step(path: Path) -> int | None:
     """Steps done in a resume state, or None if it cannot be read.
 
-    torch's file is a zip with a pickle in it. Its opcodes are read and nothing of it is executed or built.
+    torch's file is a zip with a pickle in it. Its opcodes are read and nothing of it is executed or built. Whatever is
+    wrong with the file, this is no reason not to look at the other runs: training says what it is.
     """
     try:
         with zipfile.ZipFile(path) as stored:
@@ -56,8 +59,8 @@ def saved_step(path: Path) -> int | None:
                     return value
                 if opcode.name not in MEMO:
                     found = value == DONE
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
-        pass
+    except Exception:  # zipfile and what it unpacks with raise types of their own for damaged files
+        return None
     return None
 
 
@@ -65,19 +68,23 @@ def last_error(log: Path, *, since: float = 0.0) -> str | None:
     """The line with which the last failure in a log ends, or None: no failure, or a log older than `since`.
 
     `since`, in seconds since 1970, is when a process last began: what an earlier one said has been outlived. An
-    interrupt is no failure.
+    interrupt is no failure. Of several processes that share a run the one counts whose failure the others fail of.
     """
     try:
         if log.stat().st_mtime < since:
             return None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    lines = _tail(log)
+    lines, after_another = _tail(log), None
     for position in reversed(range(len(lines))):
         line = lines[position]
         if line.startswith((REPORTED, FATAL)) and not line.startswith(SETTINGS):
             return line
         if line.startswith(TRACEBACK):
             said = next((text for text in lines[position + 1 :] if text and not text[0].isspace()), "")
-            return None if said.startswith(INTERRUPT) else said or None
-    return None
+            if said.startswith(INTERRUPTS):
+                return None
+            if not AFTER_ANOTHER.match(said):
+                return said or None
+            after_another = after_another or said
+    return after_another

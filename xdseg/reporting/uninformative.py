@@ -1,8 +1,8 @@
 """Rows whose map of need says nothing: its discriminator knows the domain everywhere or nowhere, or places look alike.
 
 A discriminator that is nearly always right gives every region the same low transferability, one at chance the same high
-one; either way what is left of the map is its uncertainty. Where the need hardly differs from place to place, noise
-leads attention. Both are read from the curve that a record keeps.
+one. Either way, and wherever its answers hardly differ, what is left of the map is its uncertainty. Where the need
+hardly differs from place to place, noise leads attention. All are read from the curve that a record keeps.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +12,10 @@ from typing import Any
 from xdseg.reporting.cells_table import TableCell
 from xdseg.reporting.text import ARROW
 
-ACCURACY, CONTRAST = "tmt/accuracy", "tmt/contrast"  # of the region discriminator; deviation of the need; in a curve
+# In a curve: of the region discriminator; deviation of T over an image's regions, and of the need over its places.
+ACCURACY, SPREAD, CONTRAST = "tmt/accuracy", "tmt/spread", "tmt/contrast"
 LEAST, MOST = 0.52, 0.95  # accuracies within which its map can tell regions apart
-FLAT = 0.01  # contrast of a need in [0, 1] below which it is noise
+FLAT = 0.01  # deviation of a map in [0, 1] below which it is noise
 END = 4  # the last quarter of a run's points counts, as measures vary from batch to batch
 
 
@@ -34,7 +35,12 @@ def map_warnings(cells: Sequence[TableCell]) -> list[tuple[str, str]]:
         f"the map of need hardly differs from place to place on {{}} of {{}} cells, its deviation at the end of "
         f"training being below {FLAT}: {{}}"
     )
+    even = (
+        f"transferability hardly differs from region to region on {{}} of {{}} cells, its deviation at the end of "
+        f"training being below {FLAT}, so that the need is uncertainty alone: {{}}"
+    )
     found = _warnings(cells, ACCURACY, blind, lambda value: LEAST <= value <= MOST, "{:.2f}")
+    found += _warnings(cells, SPREAD, even, lambda value: value >= FLAT, "{:.1g}")
     return found + _warnings(cells, CONTRAST, flat, lambda value: value >= FLAT, "{:.1g}")
 
 

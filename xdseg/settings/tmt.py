@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from xdseg.settings.base import Settings
 from xdseg.settings.training import Share, TeacherNorm
 
+Shuffle = bool | Literal["roll"]
+
 
 class Acte(Settings):
     """Adaptive Cluster-based Transferability Estimator: regions, and how much adaptation needs of each."""
@@ -47,7 +49,9 @@ class Acte(Settings):
     prefer: Literal["low", "high"] = Field(
         "low", description="which transferability attracts attention: low as TMT says, or high as in TVT"
     )
-    shuffle: bool = Field(False, description="deal the need out to other regions: the placebo")
+    shuffle: Shuffle = Field(
+        False, description="the placebo: give the need to other regions, half a grid away (roll), or in a random order"
+    )
 
 
 class Tma(Settings):

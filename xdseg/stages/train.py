@@ -14,7 +14,8 @@ from xdseg.settings.runtime import Runtime
 from xdseg.settings.training import Augmentation, Training
 from xdseg.training.cards import held
 from xdseg.training.job import Split, TrainingJob
-from xdseg.training.processes import agreed, become_torchrun, first_holds, is_first, joined, started
+from xdseg.training.launch import launch
+from xdseg.training.processes import agreed, first_holds, is_first, joined, started
 from xdseg.workflow import cache_path
 
 RECEIPT, WEIGHTS = "run.json", "weights.safetensors"
@@ -27,28 +28,33 @@ def train(receipt: Path, context: Context) -> None:
     if receipt.name != RECEIPT:
         raise BadInput(f"{receipt}: a run's receipt is called {RECEIPT}")
     runtime = context.params.runtime
-    if started() or _done(run, receipt):  # torchrun's copies take the cards that are held for them
-        _train(run, receipt, runtime)
-        return
-    with held(runtime, cards=runtime.processes):
-        if runtime.processes > 1:
-            become_torchrun(runtime.processes, sys.argv[1:])
-        _train(run, receipt, runtime)
-
-
-def _train(run: Run, receipt: Path, runtime: Runtime) -> None:
-    """What this process does alone, or beside others that share its batches."""
     with first_holds(run.folder), joined(runtime):
         if agreed(_done(run, receipt)):
             if is_first():
                 print(f"{run.name}: already trained", flush=True)
-            return
-        from xdseg.training.loop import train as run_training  # imports torch
+        elif started():  # who started this process holds the cards
+            _train(run, receipt, runtime)
+        else:
+            with held(runtime, cards=runtime.processes):  # after the run: who waits for a run keeps no card idle
+                _train_here(run, receipt, runtime)
 
-        about = provenance() | {"started": now()}
-        result = run_training(make_job(run), run.folder, runtime=runtime, about=about)
-        if is_first():
-            write_json(receipt, make_receipt(run, result))
+
+def _train_here(run: Run, receipt: Path, runtime: Runtime) -> None:
+    """Train in this process, or in copies of it, whose exit code becomes this one's."""
+    if runtime.processes == 1:
+        _train(run, receipt, runtime)
+    elif code := launch(runtime.processes, sys.argv[1:]):
+        sys.exit(code)
+
+
+def _train(run: Run, receipt: Path, runtime: Runtime) -> None:
+    """What this process does alone, or beside others that share its batches."""
+    from xdseg.training.loop import train as run_training  # imports torch
+
+    about = provenance() | {"started": now()}
+    result = run_training(make_job(run), run.folder, runtime=runtime, about=about)
+    if is_first():
+        write_json(receipt, make_receipt(run, result))
 
 
 def _done(run: Run, receipt: Path) -> bool:

@@ -23,6 +23,7 @@ from xdseg.settings.runtime import Cards, Runtime
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 QUERY = ("nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits")
+COLUMNS = 3  # of what is asked
 MIB_PER_GB = 1024
 POLL_SECONDS = 2.0
 FOLDER_MODE, FILE_MODE = 0o1777, 0o444  # everyone may add a file and lock it; nobody removes another's
@@ -47,13 +48,18 @@ def find_cards() -> list[Card]:
         said = subprocess.run(QUERY, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [[part.strip() for part in row] for row in csv.reader(said.splitlines()) if row]
-    by_number = {number: Card(uuid, int(memory) // MIB_PER_GB) for number, uuid, memory in rows}
+    rows = [[part.strip() for part in row] for row in csv.reader(said.splitlines())]
+    by_number = {row[0]: Card(row[1], _units(row[2])) for row in rows if len(row) == COLUMNS}
     return visible(by_number, os.environ.get(VISIBLE))
 
 
+def _units(memory: str) -> int:
+    """Whole GB; 0 of what is not known, such as [N/A]."""
+    return int(memory) // MIB_PER_GB if memory.isascii() and memory.isdigit() else 0
+
+
 def visible(cards: dict[str, Card], wanted: str | None) -> list[Card]:
-    """Of cards by number those that a value of CUDA_VISIBLE_DEVICES names; as in CUDA, none after a wrong name."""
+    """Of cards by number those that a value of CUDA_VISIBLE_DEVICES names, each once; none after a wrong name."""
     if wanted is None:
         return list(cards.values())
     found: list[Card] = []
@@ -67,7 +73,7 @@ def visible(cards: dict[str, Card], wanted: str | None) -> list[Card]:
             found.append(Card(name, 0))
         else:
             break
-    return found
+    return list(dict.fromkeys(found))
 
 
 @contextmanager
@@ -152,13 +158,8 @@ def _free(folder: Path, card: Card, attempt: ExitStack) -> list[BinaryIO]:
 
 
 def _kept(file: BinaryIO) -> int:
-    """A second descriptor of the same open file, which keeps its lock when the first is closed.
-
-    It is inherited, so that torchrun, which this process may become, holds it on.
-    """
-    kept = os.dup(file.fileno())
-    os.set_inheritable(kept, True)
-    return kept
+    """A second descriptor of the same open file, which keeps its lock when the first is closed."""
+    return os.dup(file.fileno())
 
 
 def _release(descriptor: int) -> None:

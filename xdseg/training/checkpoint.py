@@ -4,6 +4,7 @@ A state is torch's zip file. It holds a CRC-32 of every part, which torch writes
 here, so a damaged state is found out, and the one before it is used.
 """
 
+import errno
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xdseg.errors import BadInput
+from xdseg.errors import BadInput, TrainingFailed
+from xdseg.faults import machine_fault
 from xdseg.files import file_digest, sync, temporary, write_json
 from xdseg.registry import ADAPTATIONS, SEGMENTERS
 from xdseg.saved import adaptations_in, added_weights, own_weights
@@ -26,6 +28,7 @@ from xdseg.settings.base import Settings
 from xdseg.training.streams import global_draws
 
 PLAIN_FILE = 0o666
+FOLDER = 0x10  # in a zip's attributes of a part, which no checksum covers
 LONGEST = 120  # characters of an error's text in a line
 RESUME, PREVIOUS, WEIGHTS, REPORT = "resume.pt", "resume.previous.pt", "weights.safetensors", "training.json"
 
@@ -44,16 +47,26 @@ def save_resume(folder: Path, state: dict[str, Any]) -> None:
             path.replace(folder / PREVIOUS)
 
 
-def load_resume(folder: Path, fingerprint: str, *, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """The latest whole resume state of this very run, or None; says in a line why one that lies there is not used."""
+def load_resume(
+    folder: Path, fingerprint: str, *, say: Callable[[str], None], tidy: bool = True
+) -> dict[str, Any] | None:
+    """The latest whole resume state of this very run, or None; says in a line why one that lies there is not used.
+
+    `tidy`: remove what is damaged, as one alone of several processes does. Nothing is removed where the machine fails,
+    and not what is read: raises TrainingFailed for a disk that cannot be read, and what short memory raises.
+    """
     paths = [path for path in (folder / RESUME, folder / PREVIOUS) if path.exists()]
     for path in paths:
         otherwise = "training starts anew" if path == paths[-1] else "the state before it is tried"
         try:
             state = _read_state(path)
+        except FileNotFoundError:  # the first of several processes has found it damaged
+            continue
         except Exception as error:  # torch, zipfile and pickle raise types of their own for damaged files
+            _blame_file(path, error)
             say(f"{path}: not readable ({_first_line(error)}); {otherwise}")
-            path.unlink(missing_ok=True)  # else the next save would keep it in place of a whole one
+            if tidy:  # else the next save would keep it in place of a whole one
+                path.unlink(missing_ok=True)
             continue
         if isinstance(state, dict) and state.get("fingerprint") == fingerprint:
             return state
@@ -65,7 +78,17 @@ def _read_state(path: Path) -> Any:
     with zipfile.ZipFile(path) as stored:
         if damaged := stored.testzip():
             raise zipfile.BadZipFile(f"checksum of {damaged} differs")
+        if damaged := next((part.filename for part in stored.infolist() if part.external_attr & FOLDER), None):
+            raise zipfile.BadZipFile(f"{damaged} is said to be a folder")  # torch would load it with any numbers
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _blame_file(path: Path, error: Exception) -> None:
+    """Raises where it is not the file's fault that it was not read: it may be whole, and be read by the next start."""
+    if machine_fault(error) is not None:
+        raise error
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an offset that is none
+        raise TrainingFailed(f"{path}: {error.strerror}; it is kept, run it again once it can be read") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -82,7 +82,7 @@ class Run:
 
     def resume(self) -> None:
         """Restore the state of an interrupted run, if there is one."""
-        state = load_resume(self.folder, self.job.fingerprint, say=ranks.say)
+        state = load_resume(self.folder, self.job.fingerprint, say=ranks.say, tidy=ranks.is_first())
         check_same(state["done"] if state else 0, self.folder)
         if state is not None:
             self.done, self.seconds = state["done"], state["seconds"]
@@ -107,6 +107,7 @@ class Run:
             if (stopping or self.done % runtime.checkpoint_every == 0) and self.done < recipe.steps:
                 self.save()
                 if stopping:
+                    ranks.highest(0, self.device)  # leave once the first has saved: torchrun soon kills who is left
                     raise Terminated(f"stopped by SIGTERM: saved after step {self.done}; run it again to go on")
 
     def update(self, batch: Batch) -> dict[str, float]:

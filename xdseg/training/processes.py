@@ -1,8 +1,8 @@
 """Several processes that train one run: how they start, find each other, and what cannot be divided among them.
 
-`runtime.processes: N` makes `xdseg train` become torchrun with N copies of itself on this machine; whoever calls
-torchrun directly, be it on several machines, gets the same. Each copy takes the device of its local rank. The first
-one alone holds the run's lock and writes.
+`runtime.processes: N` makes `xdseg train` start N copies of itself on this machine (`xdseg.training.launch`); whoever
+calls torchrun, be it on several machines, gets the same. Each copy takes the device of its local rank, and the first
+one alone writes. The run's lock and the cards are held by who starts copies; of torchrun's the first holds the lock.
 """
 
 import os
@@ -22,12 +22,12 @@ if TYPE_CHECKING:  # importing torch takes seconds, which adopting a finished ru
     import torch
 
 RANK, WORLD, LOCAL = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # torchrun's variables
-PATIENCE = timedelta(days=1)  # torchrun ends the others when one ends; no run needs a second judge
-LOOPBACK = "127.0.0.1"
+MEETING = "XDSEG_MEETING"  # a file by which copies on one machine find each other; torchrun's do by an address
+PATIENCE = timedelta(days=1)  # who started them ends the others when one ends; no run needs a second judge
 
 
 def started() -> bool:
-    """Whether this process is one of torchrun's."""
+    """Whether this process is one of several that somebody has started: `xdseg train`, or torchrun."""
     return WORLD in os.environ and RANK in os.environ
 
 
@@ -36,19 +36,9 @@ def is_first() -> bool:
     return not started() or os.environ[RANK] == "0"
 
 
-def become_torchrun(processes: int, arguments: list[str]) -> None:
-    """Replace this process by torchrun with so many of `xdseg arguments`; its locks, if inheritable, stay held."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--local-addr={LOOPBACK}"]
-    command = [*launcher, f"--nproc-per-node={processes}", "-m", "xdseg.cli", *arguments]
-    os.environ["XDSEG_DIE_WITH_PARENT"] = "1"  # no copy outlives torchrun
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would set it, with a warning
-    sys.stdout.flush()
-    os.execv(command[0], command)
-
-
 @contextmanager
 def joined(runtime: Runtime) -> Iterator[None]:
-    """Within the block, share batches with torchrun's other processes, if this is one of several."""
+    """Within the block, share batches with the other processes, if this is one of several."""
     if not started() or os.environ[WORLD] == "1":
         yield
         return
@@ -56,12 +46,12 @@ def joined(runtime: Runtime) -> Iterator[None]:
 
     from xdseg.training.ranks import Ranks, sharing
 
-    dist.init_process_group(_backend(runtime), timeout=PATIENCE)
-    try:
-        with sharing(Ranks(dist.get_rank(), dist.get_world_size())):
-            yield
-    finally:
-        dist.destroy_process_group()
+    place = {"rank": int(os.environ[RANK]), "world_size": int(os.environ[WORLD])}
+    meeting = {"init_method": f"file://{os.environ[MEETING]}"} | place if MEETING in os.environ else {}
+    dist.init_process_group(_backend(runtime), timeout=PATIENCE, **meeting)
+    with sharing(Ranks(dist.get_rank(), dist.get_world_size())):
+        yield
+    dist.destroy_process_group()  # not after an error: with NCCL it waits for others, which may wait for this one
 
 
 def _backend(runtime: Runtime) -> str:
@@ -79,8 +69,8 @@ def _backend(runtime: Runtime) -> str:
 
 @contextmanager
 def first_holds(folder: Path) -> Iterator[None]:
-    """The run's lock, which the first process holds for all."""
-    with run_lock(folder) if is_first() else nullcontext():
+    """The run's lock, which is held for all: by who started them, or else by the first."""
+    with run_lock(folder) if is_first() and MEETING not in os.environ else nullcontext():
         yield
 
 

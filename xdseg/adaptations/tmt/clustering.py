@@ -10,6 +10,7 @@ Ours: a border is where a neighbour is masked out, not where a similarity is 0; 
 padded pixels have no mass. Cost is linear in pixels: at most nine candidates each.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -22,6 +23,7 @@ from xdseg.segmenters.contract import Size
 EPSILON = 1e-6  # below every length and mass that counts
 STEPS = tuple(product(range(3), repeat=2))  # of the 3 x 3 cells, row by row, from the upper left
 OWN = STEPS.index((1, 1))  # a pixel's own cell among them
+BAND = 64 * 64  # cells that are looked at at a time: more do not stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,13 @@ def cluster(x: Tensor, *, cell: int, iterations: int, sharpness: float, full_gra
         scale = sharpness / torch.linalg.vector_norm(pixels, dim=-1, keepdim=True).clamp(min=EPSILON)
         for _ in range(iterations):
             centres = F.normalize(_means(assignment, pixels, masses(assignment)), dim=-1, eps=EPSILON)
-            likeness = scale * (pixels @ neighbours(centres).transpose(-1, -2))  # (B, G, H, c^2, 9), kappa cos
-            assignment = likeness.masked_fill(closed, -torch.inf).softmax(-1) * inside
+            assignment = _together(
+                (scale[:, band] * (pixels[:, band] @ neighbours(centres, band).transpose(-1, -2)))  # kappa cos
+                .masked_fill(closed[:, band], -torch.inf)
+                .softmax(-1)
+                * inside[:, band]
+                for band in _bands(pixels)
+            )
     mass = masses(assignment)
     return Regions(assignment, _means(assignment, pixels, mass).permute(0, 3, 1, 2), mass, tuple(x.shape[-2:]), cell)
 
@@ -99,11 +106,12 @@ def out_of_cells(x: Tensor, size: Size, cell: int) -> Tensor:
     return whole[..., : size[0], : size[1]]
 
 
-def neighbours(x: Tensor) -> Tensor:
-    """Of cells (B, G, H, C) the 3 x 3 around each, (B, G, H, 9, C), with zeros beyond the border."""
-    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-    rows, columns = x.shape[1:3]
-    return torch.stack([padded[:, i : i + rows, j : j + columns] for i, j in STEPS], dim=3)
+def neighbours(x: Tensor, band: slice = slice(None)) -> Tensor:
+    """Of cells (B, G, H, C), or some of their rows, the 3 x 3 around each, (B, G, H, 9, C); zeros beyond the border."""
+    first, end, _ = band.indices(x.shape[1])
+    padded = F.pad(x, (0, 0, 1, 1, 1, 1))[:, first : end + 2]
+    columns = x.shape[2]
+    return torch.stack([padded[:, i : i + end - first, j : j + columns] for i, j in STEPS], dim=3)
 
 
 def gathered(x: Tensor) -> Tensor:
@@ -122,4 +130,22 @@ def masses(assignment: Tensor) -> Tensor:
 
 def _means(assignment: Tensor, pixels: Tensor, mass: Tensor) -> Tensor:
     """(B, G, H, C): means of pixels (B, G, H, c^2, C) weighted by their assignment."""
-    return gathered(assignment.transpose(-1, -2) @ pixels) / mass.clamp(min=EPSILON)[..., None]
+    rows, columns = pixels.shape[1:3]
+    total = pixels.new_zeros(len(pixels), rows + 2, columns + 2, pixels.shape[-1])
+    for band in _bands(pixels):
+        given = assignment[:, band].transpose(-1, -2) @ pixels[:, band]
+        for number, (i, j) in enumerate(STEPS):
+            total[:, band.start + i : band.stop + i, j : j + columns] += given[..., number, :]
+    return total[:, 1 : 1 + rows, 1 : 1 + columns] / mass.clamp(min=EPSILON)[..., None]
+
+
+def _bands(pixels: Tensor) -> list[slice]:
+    """Rows of cells that are looked at together: all of them, unless the map is large."""
+    rows, columns = pixels.shape[1:3]
+    step = max(1, BAND // columns)
+    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+
+
+def _together(bands: Iterable[Tensor]) -> Tensor:
+    every = list(bands)
+    return every[0] if len(every) == 1 else torch.cat(every, dim=1)

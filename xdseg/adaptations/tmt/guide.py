@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdseg.adaptations.tmt.attention import Attention, key_of
-from xdseg.adaptations.tmt.need import combined, shuffled, standardised, uncertainty
+from xdseg.adaptations.tmt.need import combined, placed, standardised, uncertainty
 from xdseg.adaptations.tmt.prototypes import SOURCE
 from xdseg.adaptations.tmt.reader import Read, Reader
 from xdseg.segmenters.contract import Features, MapSpec, Site, Size, seen_at
@@ -55,7 +55,7 @@ class Guide(nn.Module):
             unsure = regions.pooled(doubt[:, None])[:, 0]
             transfer = read.reader.transfer(regions, seen_from=seen_from)
             need = combined(transfer, unsure, acte)
-            dense = regions.dense((shuffled(need) if acte.shuffle else need)[:, None])[:, 0]
+            dense = regions.dense(placed(need, acte.shuffle)[:, None])[:, 0]
             return Need(transfer, unsure, need, dense, standardised(dense, acte.norm, floor=acte.norm_floor))
 
 
@@ -70,6 +70,7 @@ class Lead:
         self.seen: list[tuple[str, Tensor]] = []
         self._reads: list[Read] = []
         self._needs: list[tuple[Read, Need]] = []
+        self._led: list[tuple[Read, Need]] = []  # by a decoder's own prediction, which is another one at every layer
 
     def __call__(self, site: str, features: Features, keys: Size) -> Tensor | Steering | None:
         """What leads the attention of a site, if TMA has it."""
@@ -107,14 +108,20 @@ class Lead:
         size = tuple(read.x.shape[-2:])
         masks, classes = features.context[PREDICT]()
         doubt = uncertainty(normalised(class_scores(masks.detach(), classes.detach(), size)))
-        return self.guide.need(read, doubt=doubt, seen_from=self.seen_from)
+        need = self.guide.need(read, doubt=doubt, seen_from=self.seen_from)
+        self._led = [*(one for one in self._led if one[0] is not read), (read, need)]
+        return need
+
+    def led_by(self, read: Read) -> Need:
+        """What leads attention by this map: with `uncertainty: previous` that of the last layer."""
+        return next((need for known, need in self._led if known is read), None) or self.need_of(read)
 
     def note(self, name: str, feature: Tensor) -> None:
         """Remember a map that a site sees."""
         if any(feature is known for _, known in self.seen):
             return
         if not self.keeps:
-            self._reads, self._needs, self.seen = [], [], []
+            self._reads, self._needs, self._led, self.seen = [], [], [], []
         self.seen.append((name, feature))
 
     def _read(self, name: str, feature: Tensor) -> Read:

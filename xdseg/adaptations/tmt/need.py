@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xdseg.adaptations.entropy import self_information
-from xdseg.settings.tmt import Acte
+from xdseg.settings.tmt import Acte, Shuffle
 
 CLIP = 2.0  # standard deviations
 ROUNDING = 1e-5  # contrast below which a map has none: what is left is rounding
@@ -44,11 +44,17 @@ def combined(transfer: Tensor, doubt: Tensor, settings: Acte) -> Tensor:
     return strange if settings.combine == "transferability" else doubt
 
 
-def shuffled(values: Tensor) -> Tensor:
-    """Values (B, G, H) of regions, dealt out to other regions: by one order per number of regions, whatever the image.
+def placed(values: Tensor, shuffle: Shuffle) -> Tensor:
+    """Values (B, G, H) of regions, given to other regions, the same way whatever the image: the placebos.
 
-    The placebo: what regions have is unchanged but for its place.
+    `roll`: half a grid further, round the ends, so that no region of a side of two or more keeps its own, and values
+    that lay side by side still do. True: dealt out in one random order per number of regions; a few keep their place
+    (3 of 16), and the map is less smooth. False: as they are.
     """
+    if shuffle == "roll":
+        return values.roll([side // 2 for side in values.shape[1:]], dims=(1, 2))
+    if not shuffle:
+        return values
     many = math.prod(values.shape[1:])
     order = torch.randperm(many, generator=torch.Generator().manual_seed(many)).to(values.device)
     return values.flatten(1)[:, order].view_as(values)

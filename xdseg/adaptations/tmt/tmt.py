@@ -153,7 +153,7 @@ class Tmt(Adaptation):
                 if view == "target":
                     transfer = read.reader.transfer(read.regions.detached(), seen_from=SOURCE)
                     spread.append(deviation(transfer))
-                    contrast.append(deviation(self.lead(step, view).need_of(read).dense))
+                    contrast.append(deviation(self.lead(step, view).led_by(read).dense))
         means = {"spread": torch.stack(spread).mean(), "contrast": torch.stack(contrast).mean()}
         return {"accuracy": torch.stack(right).sum() / len(DOMAINS)} | means
 
@@ -178,7 +178,7 @@ class Tmt(Adaptation):
         """(B, h, w) in [0, 1]: of the first map that is read."""
         read = self.reads(step, view)[0]
         with torch.no_grad():
-            return self.lead(step, view).need_of(read).dense.detach()
+            return self.lead(step, view).led_by(read).dense.detach()
 
     def after_step(self, step: Step) -> None:
         """Let go of the step's maps."""
