@@ -36,6 +36,11 @@ wildcard_constraints:
     board="[0-9a-f]{8}",
 
 
+# The scheduler exists from here on.
+onstart:
+    grid.without_usual_rate(workflow.scheduler)
+
+
 # A table with holes beats no table: after a failure the cells that exist are published, the others shown as missing.
 # An interrupt publishes nothing, nor does a run of a single target.
 onerror:

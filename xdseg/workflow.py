@@ -23,6 +23,7 @@ from xdseg.versions import VERSIONS
 
 INTERRUPTED = ("on user request", "Will exit after finishing")  # what Snakemake logs on SIGINT and SIGTERM
 Asked = TypeVar("Asked")
+USUAL_RATE = (100, 1)  # jobs, seconds: Snakemake's own limit where none is asked for
 PARENT_VARIABLE = "XDSEG_DIE_WITH_PARENT"
 OFFLINE = ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")
 
@@ -182,6 +183,18 @@ def plan_from(config: dict[str, Any]) -> Plan:
     # the commands of this environment, also where it was not activated
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return plan
+
+
+def without_usual_rate(scheduler: Any) -> None:
+    """Take the usual limit of jobs a second from Snakemake's scheduler; one that was asked for stays.
+
+    With any limit it looks over all that waits once more, a second after every look, so that each job that ends adds a
+    look a second for as long as anything waits: at 1,000 cells most of its time (docs/cluster.md). How many jobs are in
+    a cluster's queue is limited by `jobs`.
+    """
+    limit = getattr(scheduler, "job_rate_limiter", None)
+    if limit is not None and (limit.max_jobs, limit.timespan) == USUAL_RATE:
+        scheduler.job_rate_limiter = None
 
 
 def publishes_partial(log: str | Iterable[str], targets: Iterable[str]) -> bool:
