@@ -24,6 +24,7 @@ from xdseg.versions import VERSIONS
 INTERRUPTED = ("on user request", "Will exit after finishing")  # what Snakemake logs on SIGINT and SIGTERM
 Asked = TypeVar("Asked")
 USUAL_RATE = (100, 1)  # jobs, seconds: Snakemake's own limit where none is asked for
+STARTED = RESULTS / ".settings"  # where each start of the workflow leaves its settings, overlays merged
 PARENT_VARIABLE = "XDSEG_DIE_WITH_PARENT"
 OFFLINE = ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")
 
@@ -174,7 +175,7 @@ def plan_from(config: dict[str, Any]) -> Plan:
     except BadInput as error:
         raise SystemExit(str(error)) from None
     text = canonical_json(config)
-    path = RESULTS / ".settings" / f"{short(fingerprint(config))}.json"
+    path = STARTED / f"{short(fingerprint(config))}.json"
     if not path.exists():
         write_text(path, text)
     os.environ[CONFIG_VARIABLE] = str(path)

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xdseg.cells import RESULTS
 from xdseg.errors import BadInput
 from xdseg.merging import merge
 from xdseg.params import Params, parse, read_yaml
 from xdseg.records import read_json
-from xdseg.workflow import Plan, cache_path
+from xdseg.workflow import STARTED, Plan, cache_path
 
 PRESETS = Path("pipeline/presets")
 PARAMS = Path("params.yaml")
-STARTED = RESULTS / ".settings"  # where each start of the workflow leaves its settings, overlays merged
 NAMES_A_GRID = ("suite", "methods", "pairs", "also", "seeds", "protocol")  # without any, a preset is no grid of its own
 
 

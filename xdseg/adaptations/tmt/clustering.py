@@ -114,29 +114,29 @@ def neighbours(x: Tensor, band: slice = slice(None)) -> Tensor:
     return torch.stack([padded[:, i : i + end - first, j : j + columns] for i, j in STEPS], dim=3)
 
 
-def gathered(x: Tensor) -> Tensor:
-    """What cells give to the 3 x 3 cells around, (B, G, H, 9, C), summed where it arrives, (B, G, H, C)."""
-    rows, columns = x.shape[1:3]
-    total = x.new_zeros(len(x), rows + 2, columns + 2, x.shape[-1])
-    for number, (i, j) in enumerate(STEPS):
-        total[:, i : i + rows, j : j + columns] += x[..., number, :]
-    return total[:, 1 : 1 + rows, 1 : 1 + columns]
+def gathered(bands: Iterable[tuple[int, Tensor]], grid: Size) -> Tensor:
+    """What cells give to the 3 x 3 cells around, summed where it arrives, (B, G, H, C).
+
+    By bands of rows: the first row of each, and what its cells give, (B, g, H, 9, C).
+    """
+    total = None
+    for first, given in bands:
+        if total is None:
+            total = given.new_zeros(len(given), grid[0] + 2, grid[1] + 2, given.shape[-1])
+        for number, (i, j) in enumerate(STEPS):
+            total[:, first + i : first + i + given.shape[1], j : j + grid[1]] += given[..., number, :]
+    return total[:, 1 : 1 + grid[0], 1 : 1 + grid[1]]
 
 
 def masses(assignment: Tensor) -> Tensor:
     """(B, G, H): sum of what pixels give to each region."""
-    return gathered(assignment.sum(3)[..., None])[..., 0]
+    return gathered([(0, assignment.sum(3)[..., None])], tuple(assignment.shape[1:3]))[..., 0]
 
 
 def _means(assignment: Tensor, pixels: Tensor, mass: Tensor) -> Tensor:
     """(B, G, H, C): means of pixels (B, G, H, c^2, C) weighted by their assignment."""
-    rows, columns = pixels.shape[1:3]
-    total = pixels.new_zeros(len(pixels), rows + 2, columns + 2, pixels.shape[-1])
-    for band in _bands(pixels):
-        given = assignment[:, band].transpose(-1, -2) @ pixels[:, band]
-        for number, (i, j) in enumerate(STEPS):
-            total[:, band.start + i : band.stop + i, j : j + columns] += given[..., number, :]
-    return total[:, 1 : 1 + rows, 1 : 1 + columns] / mass.clamp(min=EPSILON)[..., None]
+    given = ((band.start, assignment[:, band].transpose(-1, -2) @ pixels[:, band]) for band in _bands(pixels))
+    return gathered(given, tuple(pixels.shape[1:3])) / mass.clamp(min=EPSILON)[..., None]
 
 
 def _bands(pixels: Tensor) -> list[slice]:
